@@ -1,0 +1,147 @@
+"""Every environment variable that Laneway reads, typed and checked once at start.
+
+Nothing else in the code reads `os.environ`. Names are the variable's names in lower case; units stand in
+the name. `docs/operations.md` has the table for people.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import Misconfigured
+
+Number = Annotated[list[int], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The typed environment. Raises `pydantic.ValidationError`; use `get_settings` for a readable one."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True)
+
+    # --- servers -----------------------------------------------------------------------------------
+    database_url: str = "postgresql+psycopg2://laneway_app@127.0.0.1:5432/laneway"
+    #: Used by migrations and `flask … db` only: may create tables and roles. Default: DATABASE_URL.
+    database_owner_url: str | None = None
+    #: The role that web and workers act as. Row-level security binds it; see docs/adr/0005.
+    database_role: str = "laneway_app"
+    database_pool_size: int = Field(default=10, ge=1)
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    #: Where provider limits are kept; a second Redis if wished. Default: REDIS_URL.
+    rate_limit_redis_url: str | None = None
+
+    # --- secrets -----------------------------------------------------------------------------------
+    #: Signs sessions, CSRF tokens and API tokens; also salts key fingerprints. At least 32 characters.
+    secret_key: SecretStr = Field(min_length=32)
+    #: Fernet keys that encrypt stored secrets, newest first, separated by commas.
+    encryption_keys: SecretStr = Field(min_length=44)
+    access_token_minutes: int = Field(default=60, ge=1)
+    session_cookie_secure: bool = True
+    login_limit: str = "10 per minute; 50 per hour"
+    api_limit: str = "1200 per minute"
+    upload_limit: str = "120 per minute"
+    #: Bearer token for /metrics; without one, /metrics answers to loopback only.
+    metrics_token: SecretStr | None = None
+    #: Number of proxies in front whose X-Forwarded-* headers are trusted.
+    trusted_proxies: int = Field(default=0, ge=0)
+
+    # --- uploads -----------------------------------------------------------------------------------
+    storage_path: Path = Path(".local/storage")
+    upload_max_bytes: int = Field(default=200 * 1024 * 1024, ge=1)
+    upload_max_rows: int = Field(default=1_000_000, ge=1)
+    bad_rows_kept: int = 1_000
+
+    # --- the ledger --------------------------------------------------------------------------------
+    chunk_rows: int = Field(default=100, ge=1, le=10_000)
+    chunk_max_attempts: int = Field(default=5, ge=1)
+    #: A running chunk hands itself back after this long while others wait: a slot is never kept.
+    chunk_slice_seconds: float = Field(default=20.0, gt=0)
+    lease_seconds: float = Field(default=30.0, gt=1)
+    dispatch_interval_seconds: float = Field(default=1.0, gt=0)
+    #: Messages kept in a lane that no live worker serves, so that the work is visible in its queue.
+    unattended_window: int = Field(default=4, ge=1)
+    #: A released chunk whose message is not in Redis counts as lost after this long.
+    lost_message_seconds: float = Field(default=5.0, gt=0)
+    presence_timeout_seconds: float = Field(default=15.0, gt=1)
+    shutdown_grace_seconds: float = Field(default=25.0, gt=0, le=30)
+
+    # --- verification ------------------------------------------------------------------------------
+    mailtester_base_url: str = "https://happy.mailtester.ninja"
+    mailtester_token_url: str = "https://token.mailtester.ninja/token"  # noqa: S105 - an address
+    #: `key` sends ?key= with each call; `token` fetches a day's token first (the older contract).
+    mailtester_contract: Literal["key", "token"] = "key"
+    provider_timeout_seconds: float = Field(default=30.0, gt=0)
+    #: Calls of one chunk that may be under way at once; the keys' limits stand in front of it.
+    chunk_concurrency: int = Field(default=16, ge=1)
+    item_max_attempts: int = Field(default=5, ge=1)
+    retry_base_delay: int = Field(default=1_000, ge=1, description="ms")
+    retry_max_delay: int = Field(default=300_000, ge=1, description="ms")
+    retry_backoff_multiplier: float = Field(default=2.0, ge=1)
+    flush_seconds: float = Field(default=1.0, gt=0)
+    flush_calls: int = Field(default=50, ge=1)
+    check_syntax: bool = True
+    check_disposable: bool = True
+    check_mx: bool = True
+    dns_timeout_seconds: float = Field(default=2.0, gt=0)
+
+    # --- limits ------------------------------------------------------------------------------------
+    limit_spacing_margin_ms: int = Field(default=3, ge=0)
+    limit_window_margin_ms: int = Field(default=75, ge=0)
+    limit_horizon_ms: int = Field(default=2_000, ge=100)
+    health_open_seconds: int = Field(default=300, ge=1)
+
+    # --- a dedicated worker (docs: "A worker for one client") --------------------------------------
+    worker_mode: Literal["shared", "dedicated"] = "shared"
+    dedicated_client_id: str | None = None
+    verification_queue: str | None = None
+    mailtester_api_keys: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
+    mailtester_key_spacings: Number = Field(default_factory=list)
+    mailtester_key_daily_limits: Number = Field(default_factory=list)
+    mailtester_key_requests_per_30s: Number = Field(default_factory=list)
+
+    # --- logs --------------------------------------------------------------------------------------
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    @field_validator(
+        "mailtester_api_keys",
+        "mailtester_key_spacings",
+        "mailtester_key_daily_limits",
+        "mailtester_key_requests_per_30s",
+        mode="before",
+    )
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @property
+    def owner_url(self) -> str:
+        """The address that migrations use."""
+        return self.database_owner_url or self.database_url
+
+    @property
+    def limits_url(self) -> str:
+        """The Redis that holds provider limits."""
+        return self.rate_limit_redis_url or self.redis_url
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings, read once.
+
+    Raises `Misconfigured` with one line per wrong variable.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        ]
+        raise Misconfigured(
+            "The environment is not complete. " + "; ".join(lines) + ". See docs/operations.md."
+        ) from None
