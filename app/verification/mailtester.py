@@ -11,7 +11,7 @@ from typing import Literal
 
 import aiohttp
 
-from app.provider_errors import NotReady, ProviderError, Unavailable
+from app.provider_errors import NotReady, Unavailable
 from app.settings import Settings
 from app.verification.mailtester_answers import (
     NAME,
@@ -113,7 +113,9 @@ class MailTester:
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._session.get(url, params=query, allow_redirects=False) as response,
+                self._session.get(
+                    url, params=query, allow_redirects=False, middlewares=(_send_once,)
+                ) as response,
             ):
                 body = await _read_body(response)
                 if body is not None:
@@ -125,11 +127,21 @@ class MailTester:
             problem = "The provider can't be reached."
         except (aiohttp.ClientError, OSError, ValueError) as error:
             problem = f"The connection failed ({type(error).__name__})."
-        raise self._unavailable(problem)
+        raise Unavailable(problem)
 
-    @staticmethod
-    def _unavailable(problem: str) -> ProviderError:
-        return Unavailable(problem)
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a GET whose connection broke: it would be a second, paid call
+    that nobody reserved. It repeats on exactly these two errors, so they leave under another name.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise aiohttp.ClientConnectionError from None
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
