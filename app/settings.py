@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     database_owner_url: str | None = None
     #: The role that web and workers act as. Row-level security binds it; see docs/adr/0005.
     database_role: str = "laneway_app"
+    #: Migrations give that role this password and let it log in.
+    database_app_password: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=1)
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Where provider limits are kept; a second Redis if wished. Default: REDIS_URL.

@@ -1,0 +1,1 @@
+"""The database: engine, tenant scope, migrations."""

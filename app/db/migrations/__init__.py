@@ -1,0 +1,1 @@
+"""Alembic's environment; the SQL itself is in `sql/`, one file a concern."""

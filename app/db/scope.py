@@ -1,0 +1,30 @@
+"""Transactions, with or without a tenant.
+
+`tenant_scope` is the only way to a tenant's rows. The scope is set for one transaction and is gone with it, so a
+pooled connection never carries a tenant to the next user. Leaving the block commits; an exception rolls back.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from app.db.engine import app_engine
+
+_SET_TENANT = text("SELECT set_config('laneway.tenant_id', :tenant, true)")
+
+
+@contextmanager
+def tenant_scope(tenant_id: UUID | str, engine: Engine | None = None) -> Iterator[Connection]:
+    """Open a transaction that sees the rows of one tenant."""
+    with (engine or app_engine()).begin() as connection:
+        connection.execute(_SET_TENANT, {"tenant": str(tenant_id)})
+        yield connection
+
+
+@contextmanager
+def system_scope(engine: Engine | None = None) -> Iterator[Connection]:
+    """Open a transaction without a tenant: presence, ticks and the functions that cross tenants."""
+    with (engine or app_engine()).begin() as connection:
+        yield connection
