@@ -8,18 +8,17 @@ outlived a killed runner is stopped first.
 
 import secrets
 import signal
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import psutil
 import psycopg2
 
 from devtools import postgres_place as places
 from devtools.errors import SetupError
 from devtools.leash import SERVER_WAVE
+from devtools.leftovers import end_leftovers
 from devtools.ports import find_free_port, is_free
 from devtools.private_files import FolderLock, read_private, write_private
 from devtools.processes import Process
@@ -124,7 +123,7 @@ class PostgresServer:
     def resume(self) -> None:
         """Start again after `halt` or `kill`, on the same port."""
         place = places.find_place(self.home)
-        self._end_leftovers(place.folder / "data")
+        self._clear(place.folder / "data")
         self._serve(place)
 
     def restart(self) -> None:
@@ -150,7 +149,7 @@ class PostgresServer:
         data = place.folder / "data"
         state = read_private(self._state_file)
         self._password = str(state.get("password", ""))
-        self._end_leftovers(data)
+        self._clear(data)
         if data.exists() and not self._password:
             kept = places.set_aside(place, data)
             print(f"The database's password is gone; starting afresh. Its data is kept in {kept}.")
@@ -222,32 +221,11 @@ class PostgresServer:
             return False
         return True
 
-    def _end_leftovers(self, data: Path) -> None:
-        """End what an earlier, killed runner left on this folder: we hold the lock, so it is nobody's.
+    def _clear(self, data: Path) -> None:
+        """End what an earlier, killed runner left on the data, and its mark.
 
         A stale `postmaster.pid` whose number now belongs to somebody else would make the server refuse
-        to start; without a server on the folder it means nothing and is removed.
+        to start; without a server on the folder it means nothing.
         """
-        deadline = time.monotonic() + STOP_SECONDS
-        while left := [process for process in psutil.process_iter() if _serves(process, data)]:
-            for process in left:
-                if time.monotonic() > deadline:
-                    process.kill()
-                elif process.cmdline()[:1] and "-D" in process.cmdline():
-                    process.send_signal(signal.SIGINT)
-            psutil.wait_procs(left, timeout=1.0)
-            if time.monotonic() > deadline + STOP_SECONDS:
-                raise SetupError(f"An old database server can't be stopped: process {left[0].pid}.")
+        end_leftovers(data, {"postgres"}, signal.SIGINT)
         (data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _serves(process: psutil.Process, data: Path) -> bool:
-    """Tell whether a process is a PostgreSQL server on `data`; they all work in their data folder."""
-    try:
-        return (
-            process.name() == "postgres"
-            and process.status() != psutil.STATUS_ZOMBIE
-            and Path(process.cwd()) == data
-        )
-    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-        return False
