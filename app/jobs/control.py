@@ -1,0 +1,55 @@
+"""What people do to a job: cancel it, retry what failed."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from app.errors import Conflict, NotFound
+
+_STATUS = text("SELECT status FROM jobs WHERE id = :job")
+
+
+def _status(connection: Connection, job_id: UUID) -> str:
+    status = connection.execute(_STATUS, {"job": job_id}).scalar_one_or_none()
+    if status is None:
+        raise NotFound("There is no such job.")
+    return str(status)
+
+
+def cancel(connection: Connection, job_id: UUID) -> None:
+    """Stop a job of the scope's tenant. What is done stays; what runs ends at its next record, within a second.
+
+    Raises `NotFound`, or `Conflict` when it has ended already.
+    """
+    status = _status(connection, job_id)
+    if status == "cancelled":
+        return
+    try:
+        done = connection.execute(
+            text("SELECT ledger_cancel(:job)"), {"job": job_id}
+        ).scalar_one()
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != "40001":
+            raise
+        done = False
+    if not done:
+        raise Conflict("The job has ended already, so there is nothing left to cancel.")
+
+
+def retry_failed(connection: Connection, job_id: UUID) -> int:
+    """Verify again the rows for which no verdict could be had; return how many.
+
+    Raises `NotFound`, or `Conflict` when the job is still running or nothing in it failed.
+    """
+    status = _status(connection, job_id)
+    if status != "completed":
+        raise Conflict(
+            f"The job is {status}; what failed can be retried once it is completed."
+        )
+    rows = int(
+        connection.execute(text("SELECT ledger_retry(:job)"), {"job": job_id}).scalar_one()
+    )
+    if rows == 0:
+        raise Conflict("No row of this job failed, so there is nothing to retry.")
+    return rows

@@ -1,0 +1,186 @@
+"""What a worker does with a chunk: take it, keep it, record, finish, hand it back.
+
+Each function names the chunk by (id, fence). When another fence has been given out since (the lease ran out, the lane
+was changed, the job was cancelled), nothing is written and the caller is told so.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A chunk that this worker holds until `lease_until` unless it renews."""
+
+    chunk_id: int
+    fence: int
+    job_id: UUID
+    tenant_id: UUID
+    kind: str
+    first_item: int
+    last_item: int
+    attempts: int
+    params: Mapping[str, Any]
+    #: item_no -> (attempts so far, not before, last reason)
+    retries: dict[int, tuple[int, float, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer for one item. `is_failure`: no verdict could be had, and the row may be retried."""
+
+    item_no: int
+    verdict: str
+    code: str | None
+    message: str | None
+    mx: str | None
+    provider: str
+    checked_at: datetime
+    is_failure: bool = False
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What came of a record: `held` False means the chunk is another's and nothing was written."""
+
+    held: bool
+    cancel: bool
+    recorded: int
+
+
+_TAKE = text("""
+    UPDATE chunks c SET status = 'running', attempts = c.attempts + 1, leased_by = :worker,
+        lease_until = clock_timestamp() + make_interval(secs => :seconds),
+        started_at = coalesce(c.started_at, clock_timestamp())
+    FROM jobs j
+    WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
+    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.retries, j.params, j.status
+""")
+_STARTED = text("""
+    UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
+    WHERE id = :job_id AND status IN ('pending', 'scheduled')
+""")
+_PENDING = text("""
+    SELECT i.item_no, i.email FROM job_items i
+    WHERE i.job_id = :job_id AND i.item_no BETWEEN :first AND :last
+      AND NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = i.job_id AND r.item_no = i.item_no)
+      AND NOT EXISTS (SELECT 1 FROM job_duplicates d WHERE d.job_id = i.job_id AND d.item_no = i.item_no)
+    ORDER BY i.item_no
+""")
+_RECORD = text("""
+    SELECT held, cancel, recorded FROM ledger_record(:chunk, :fence, :seconds, CAST(:items AS integer[]),
+        CAST(:verdicts AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]), CAST(:mxs AS text[]),
+        CAST(:providers AS text[]), CAST(:failures AS boolean[]), CAST(:checked AS timestamptz[]), CAST(:retries AS jsonb))
+""")
+_FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
+_PUT_BACK = text("SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb))")
+_HOLD = text("""
+    INSERT INTO lane_holds (tenant_id, kind, until, reason) VALUES (laneway_tenant(), :kind, :until, :reason)
+    ON CONFLICT (tenant_id, kind) DO UPDATE SET until = excluded.until, reason = excluded.reason, created_at = now()
+""")
+
+
+def take(
+    connection: Connection, chunk_id: int, fence: int, *, worker: UUID, seconds: float
+) -> Lease | None:
+    """Take a released chunk for `seconds`; None when it is not there to be taken.
+
+    The attempt is counted here, before any work, so that a chunk that kills its worker is counted too.
+    """
+    row = connection.execute(
+        _TAKE, {"id": chunk_id, "fence": fence, "worker": worker, "seconds": seconds}
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.status in ("pending", "scheduled"):
+        connection.execute(_STARTED, {"job_id": row.job_id})
+    retries = {int(item): (int(n), float(at), str(why)) for item, (n, at, why) in row.retries.items()}
+    return Lease(
+        chunk_id=chunk_id,
+        fence=fence,
+        job_id=row.job_id,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        first_item=row.first_item,
+        last_item=row.last_item,
+        attempts=row.attempts,
+        params=row.params,
+        retries=retries,
+    )
+
+
+def pending_items(connection: Connection, lease: Lease) -> list[tuple[int, str]]:
+    """Return (item_no, address) of the chunk's items without a result; duplicates are answered with their first."""
+    rows = connection.execute(
+        _PENDING, {"job_id": lease.job_id, "first": lease.first_item, "last": lease.last_item}
+    )
+    return [(row.item_no, row.email) for row in rows]
+
+
+def record(
+    connection: Connection,
+    lease: Lease,
+    outcomes: Sequence[Outcome],
+    *,
+    seconds: float,
+    retries: Mapping[int, tuple[int, float, str]] | None = None,
+) -> Recorded:
+    """Record outcomes once each and renew the lease for `seconds`; with no outcomes it only renews."""
+    row = connection.execute(
+        _RECORD,
+        {
+            "chunk": lease.chunk_id,
+            "fence": lease.fence,
+            "seconds": seconds,
+            "items": [o.item_no for o in outcomes],
+            "verdicts": [o.verdict for o in outcomes],
+            "codes": [o.code for o in outcomes],
+            "messages": [o.message for o in outcomes],
+            "mxs": [o.mx for o in outcomes],
+            "providers": [o.provider for o in outcomes],
+            "failures": [o.is_failure for o in outcomes],
+            "checked": [o.checked_at for o in outcomes],
+            "retries": None if retries is None else json.dumps(retries),
+        },
+    ).one()
+    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
+
+
+def finish(connection: Connection, lease: Lease, status: str = "done") -> bool:
+    """End the chunk (`done` or `cancelled`) and, with the last one, its job. False: it was no longer ours."""
+    return bool(
+        connection.execute(
+            _FINISH, {"chunk": lease.chunk_id, "fence": lease.fence, "status": status}
+        ).scalar_one()
+    )
+
+
+def put_back(
+    connection: Connection,
+    lease: Lease,
+    run_at: datetime,
+    retries: Mapping[int, tuple[int, float, str]] | None = None,
+) -> bool:
+    """Hand the chunk back, to be released again from `run_at` on. False: it was no longer ours."""
+    return bool(
+        connection.execute(
+            _PUT_BACK,
+            {
+                "chunk": lease.chunk_id,
+                "fence": lease.fence,
+                "run_at": run_at,
+                "retries": None if retries is None else json.dumps(retries),
+            },
+        ).scalar_one()
+    )
+
+
+def hold_lane(connection: Connection, kind: str, until: datetime, reason: str) -> None:
+    """Release none of the tenant's chunks of this kind before `until`; `reason` is shown to people."""
+    connection.execute(_HOLD, {"kind": kind, "until": until, "reason": reason})

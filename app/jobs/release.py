@@ -1,0 +1,82 @@
+"""Release and recovery, over all tenants: what a dispatcher does.
+
+These call the functions of the migrations' `release` and `ledger` files, which are owned by the schema's owner: the
+role of the workers can trigger a release, and can still not read another tenant's rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class Released:
+    """A chunk that was given a lane and now needs its wake-up message."""
+
+    chunk_id: int
+    fence: int
+    queue: str
+    tenant_id: UUID
+    tenant_slug: str
+    job_id: UUID
+    kind: str
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A chunk whose lease ran out, with what became of it: `ready`, `dead` or `cancelled`."""
+
+    chunk_id: int
+    job_id: UUID
+    tenant_id: UUID
+    status: str
+
+
+_RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence)")
+_RECOVER = text("SELECT * FROM ledger_recover(:attempts)")
+_OVERDUE = text("SELECT queue, chunk_ids FROM ledger_overdue(:seconds)")
+_RECALL = text("SELECT ledger_recall(:chunks)")
+_NEXT_DUE = text("SELECT ledger_next_due(:ahead)")
+
+
+def release(
+    connection: Connection, *, limit: int, unattended_window: int, presence_seconds: float
+) -> list[Released]:
+    """Release at most `limit` chunks fairly; commit, then publish them in the order returned."""
+    rows = connection.execute(
+        _RELEASE, {"limit": limit, "unattended": unattended_window, "presence": presence_seconds}
+    )
+    return [
+        Released(
+            r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind
+        )
+        for r in rows
+    ]
+
+
+def recover(connection: Connection, max_attempts: int) -> list[Recovered]:
+    """End expired leases; a chunk whose worker died `max_attempts` times in a row is dead."""
+    rows = connection.execute(_RECOVER, {"attempts": max_attempts})
+    return [Recovered(r.chunk_id, r.job_id, r.tenant_id, r.status) for r in rows]
+
+
+def overdue(connection: Connection, seconds: float) -> dict[str, list[int]]:
+    """Return the chunks released longer than `seconds` ago by queue, oldest first."""
+    return {
+        r.queue: list(r.chunk_ids) for r in connection.execute(_OVERDUE, {"seconds": seconds})
+    }
+
+
+def recall(connection: Connection, chunk_ids: Sequence[int]) -> int:
+    """Make released chunks ready again with a raised fence; return how many still were released."""
+    if not chunk_ids:
+        return 0
+    return int(connection.execute(_RECALL, {"chunks": list(chunk_ids)}).scalar_one())
+
+
+def next_due(connection: Connection, ahead_seconds: float) -> float | None:
+    """Return the seconds until deferred work falls due, None when nothing does within `ahead_seconds`."""
+    found = connection.execute(_NEXT_DUE, {"ahead": ahead_seconds}).scalar_one()
+    return None if found is None else float(found)
