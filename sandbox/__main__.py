@@ -1,0 +1,74 @@
+"""`python -m sandbox`: run the simulated providers until a signal says stop."""
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from pathlib import Path
+
+from sandbox.control import BAD_JSON
+from sandbox.record import Record
+from sandbox.server import Sandbox
+
+
+def main() -> int:
+    """Run the command; 0 after a signal, 1 with one line on stderr when it cannot start."""
+    arguments = _parser().parse_args()
+    try:
+        record = Record(
+            keep=arguments.keep,
+            bound=arguments.addresses,
+            path=arguments.record,
+        )
+        sandbox = Sandbox(record)
+        if arguments.config:
+            sandbox.load(arguments.config)
+        asyncio.run(_serve(sandbox, arguments.host, arguments.port))
+    except (OSError, *BAD_JSON) as error:
+        print(f"sandbox: can't start: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="Simulated providers for the demo and the tests. Never expose it: its control routes "
+        "have no password.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9100, help="0 picks a free one")
+    parser.add_argument("--config", type=Path, help='JSON: {"keys": [...], "mode": {...}}')
+    parser.add_argument(
+        "--record", type=Path, help="append every call to this file, a JSON line each"
+    )
+    parser.add_argument("--keep", type=int, default=100_000, help="whole records kept in memory")
+    parser.add_argument(
+        "--addresses",
+        type=int,
+        default=1_000_000,
+        help="addresses counted one by one; 0 switches it off (then no trouble passes by itself)",
+    )
+    return parser
+
+
+async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    bound = await sandbox.start(host, port)
+    # A collection in mid-run would shift arrival times by milliseconds, which limits are judged by.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    print(f"sandbox: listening on http://{host}:{bound}", flush=True)
+    try:
+        await stop.wait()
+    finally:
+        await sandbox.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
