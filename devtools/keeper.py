@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = float(os.environ.get("LANEWAY_KEEPER_GRACE_SECONDS", "8"))
 
 Listed = dict[int, tuple[int, int]]
 

@@ -60,10 +60,10 @@ class Leash:
         """Take a process off the list once it has ended: its number may be given to a stranger."""
         self._send(f"- {pid}\n")
 
-    def start(self) -> None:
-        """Have the keeper run before there is anything to keep."""
+    def start(self) -> int:
+        """Have the keeper run before there is anything to keep; return its process number."""
         with self._mutex:
-            self._ensure()
+            return self._ensure().pid
 
     def _send(self, order: str) -> None:
         with self._mutex:

@@ -37,8 +37,9 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-#: For clusters that are deleted afterwards: a crash of the machine may leave rubbish, and does not matter.
-THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+#: For clusters that are deleted afterwards. What was committed outlives a kill of the server (so commits
+#: stay synchronous), but not a crash of the machine.
+THROW_AWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresServer:

@@ -28,6 +28,7 @@ from devtools.processes import Process
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+DATABASES = 256
 ON_PATH = ("redis-server", "valkey-server")
 #: What a server says about a file of another version or a broken one, before it gives up.
 UNREADABLE = (
@@ -72,7 +73,7 @@ class RedisServer:
         return self.url_of(0)
 
     def url_of(self, database: int) -> str:
-        """The address of one of the sixteen databases."""
+        """The address of one of the databases, 0 to `DATABASES` - 1."""
         return f"redis://:{quote(self._password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     @property
@@ -169,6 +170,7 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
             "appendonly": "yes" if self.persistent else "no",
             "save": "",
+            "databases": DATABASES,
             "dir": str(self.folder),
             "logfile": "",
             "daemonize": "no",
