@@ -1,0 +1,56 @@
+"""The sandbox's meter against a plain model, and how it reads its configuration."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.limits import DAY_MS, KeyConfig, Meter
+
+WINDOWS = ((3, 100), (5, 400))
+SPACING_MS = 20
+
+
+@given(st.lists(st.integers(0, 60), max_size=80))
+def test_what_is_let_in_never_breaks_a_limit_and_nothing_else_is_refused(gaps: list[int]) -> None:
+    meter = Meter(KeyConfig("k", SPACING_MS, WINDOWS))
+    now, let_in = 1_000.0, list[float]()
+    for gap in gaps:
+        now += gap
+        fits = (not let_in or now - let_in[-1] >= SPACING_MS) and all(
+            sum(1 for past in let_in if past > now - length) < calls for calls, length in WINDOWS
+        )
+        assert (meter.arrive(now, now) is None) == fits
+        if fits:
+            let_in.append(now)
+
+
+def test_a_day_ends_at_midnight_utc() -> None:
+    meter = Meter(KeyConfig("k", daily_limit=2))
+    end = 10 * DAY_MS - 1_000.0
+    assert meter.arrive(0, end) is None
+    assert meter.arrive(1, end) is None
+    violation = meter.arrive(2, end)
+    assert violation is not None
+    assert (violation.reason, violation.early_ms) == ("daily", 1_000.0)
+    assert meter.arrive(3, end + 1_000) is None
+
+
+def test_a_violation_says_how_early_it_was() -> None:
+    meter = Meter(KeyConfig("k", spacing_ms=250))
+    assert meter.arrive(0, 0) is None
+    violation = meter.arrive(240, 240)
+    assert violation is not None
+    assert (violation.reason, violation.early_ms) == ("spacing", 10)
+
+
+def test_a_key_alone_is_unlimited() -> None:
+    meter = Meter(KeyConfig.parse({"key": "free"}))
+    assert all(meter.arrive(0, 0) is None for _ in range(1_000))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"key": ""}, {"key": "k", "spacing": 1}, {"key": "k", "windows": [[0, 5]]}]
+)
+def test_a_key_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        KeyConfig.parse(fields)
