@@ -10,6 +10,8 @@ from dataclasses import dataclass
 INGEST = "enrichment-job-creation"
 #: Verification for clients without a lane of their own.
 VERIFICATION = "verification-queue"
+#: Housekeeping that Beat asks for.
+MAINTENANCE = "maintenance"
 #: A client's own lane: `verification-queue:client-acme`.
 DEDICATED_PREFIX = f"{VERIFICATION}:"
 

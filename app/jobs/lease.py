@@ -26,6 +26,7 @@ class Lease:
     first_item: int
     last_item: int
     attempts: int
+    run_at: datetime
     params: Mapping[str, Any]
     #: item_no -> (attempts so far, not before, last reason)
     retries: dict[int, tuple[int, float, str]] = field(default_factory=dict)
@@ -60,7 +61,7 @@ _TAKE = text("""
         started_at = coalesce(c.started_at, clock_timestamp())
     FROM jobs j
     WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
-    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.retries, j.params, j.status
+    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.retries, j.params, j.status
 """)
 _STARTED = text("""
     UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
@@ -110,6 +111,7 @@ def take(
         first_item=row.first_item,
         last_item=row.last_item,
         attempts=row.attempts,
+        run_at=row.run_at,
         params=row.params,
         retries=retries,
     )

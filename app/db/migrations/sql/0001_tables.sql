@@ -241,7 +241,9 @@ CREATE TABLE workers (
     client_id   uuid,
     queues      text[] NOT NULL,
     slots       integer NOT NULL,
-    key_fingerprints text[] NOT NULL DEFAULT '{}',
+    running     integer NOT NULL DEFAULT 0,
+    rows_per_second   double precision NOT NULL DEFAULT 0,
+    key_fingerprints  text[] NOT NULL DEFAULT '{}',
     started_at  timestamptz NOT NULL DEFAULT now(),
     last_seen   timestamptz NOT NULL DEFAULT now()
 );

@@ -1,0 +1,87 @@
+"""Keeps the outcomes of a chunk until they are recorded: at most a second or fifty calls late.
+
+Everything goes through `flush`, which also renews the lease. While the database is away outcomes are kept, because
+they were paid for, and the chunk makes no new calls.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.db.scope import tenant_scope
+from app.jobs import lease as ledger
+from app.jobs.lease import Lease, Outcome, Recorded
+from app.verification.tools import Tools
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """The unrecorded outcomes of one chunk."""
+
+    def __init__(self, tools: Tools, lease: Lease) -> None:
+        self._tools = tools
+        self._lease = lease
+        self._buffer: list[Outcome] = []
+        self._one_at_a_time = asyncio.Lock()
+        #: Set when enough is waiting to be recorded.
+        self.full = asyncio.Event()
+        #: Cleared while the database does not take outcomes.
+        self.working = asyncio.Event()
+        self.working.set()
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next flush."""
+        self._buffer.append(outcome)
+        if len(self._buffer) >= self._tools.settings.flush_calls:
+            self.full.set()
+
+    async def flush(self, retries: Mapping[int, tuple[int, float, str]] | None = None) -> Recorded:
+        """Record what waits and renew the lease.
+
+        Raises `DBAPIError` when the database can't; the outcomes are then still here.
+        """
+        async with self._one_at_a_time:
+            batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
+            self.full.clear()
+
+            def write() -> Recorded:
+                with tenant_scope(self._lease.tenant_id) as connection:
+                    return ledger.record(
+                        connection, self._lease, batch, seconds=seconds, retries=retries
+                    )
+
+            try:
+                done = await self._tools.in_thread(write)
+            except DBAPIError:
+                self.working.clear()
+                raise
+            self.working.set()
+            del self._buffer[: len(batch)]
+            if done.held:
+                self._tools.on_recorded(done.recorded)
+            return done
+
+    async def end(
+        self, action: Any, retries: Mapping[int, tuple[int, float, str]] | None = None
+    ) -> bool:
+        """Record the rest and call `action(connection)` in the same transaction; False: the chunk is not ours any more."""
+        async with self._one_at_a_time:
+            batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
+
+            def write() -> bool:
+                with tenant_scope(self._lease.tenant_id) as connection:
+                    if not ledger.record(
+                        connection, self._lease, batch, seconds=seconds, retries=retries
+                    ).held:
+                        return False
+                    return bool(action(connection))
+
+            held = await self._tools.in_thread(write)
+            if held:
+                self._buffer.clear()
+                self._tools.on_recorded(len(batch))
+            return held

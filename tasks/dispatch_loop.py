@@ -1,0 +1,155 @@
+"""The thread in every worker that keeps the ledger moving.
+
+Each round it refreshes the worker's presence, recovers and dispatches. It sleeps until PostgreSQL notifies, a chunk of
+this process ends, deferred work falls due, or a second has passed. When a server is away it tries again each second.
+"""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+import structlog
+from celery import Celery
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.engine import app_engine
+from app.db.scope import system_scope
+from app.jobs import release as ledger
+from app.settings import get_settings
+from tasks import dispatcher
+from tasks.presence import Presence
+from tasks.routes import router
+
+log = structlog.get_logger(__name__)
+#: Presence is refreshed this often, recovery run this often; both are far below their timeouts.
+PRESENCE_SECONDS = 3.0
+RECOVER_SECONDS = 1.0
+#: Wake-ups that come closer together than this are served by one release.
+SETTLE_SECONDS = 0.01
+
+
+class DispatchLoop(threading.Thread):
+    """Runs until `stop`; `kick` asks for a release at once, from any thread."""
+
+    def __init__(
+        self,
+        app: Celery,
+        presence: Presence,
+        *,
+        running: Callable[[], int],
+        rows_per_second: Callable[[], float],
+        on_keys_changed: Callable[[], None],
+    ) -> None:
+        super().__init__(name="laneway-dispatch", daemon=True)
+        self._app = app
+        self._presence = presence
+        self._running = running
+        self._rate = rows_per_second
+        self._on_keys_changed = on_keys_changed
+        self._stopping = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._listener: Any = None
+        self._next_presence = 0.0
+        self._next_recover = 0.0
+
+    def kick(self) -> None:
+        """Dispatch as soon as possible."""
+        try:
+            os.write(self._wake_write, b"k")
+        except BlockingIOError:
+            pass  # A full pipe wakes it just as well.
+
+    def stop(self) -> None:
+        """End the loop and take this worker off the presence table."""
+        self._stopping.set()
+        self.kick()
+        self.join(timeout=10)
+        try:
+            with system_scope() as connection:
+                self._presence.leave(connection)
+        except SQLAlchemyError as error:
+            # The row grows old by itself.
+            log.warning("presence_not_removed", error=type(error).__name__)
+
+    def run(self) -> None:
+        """Go round until stopped; no failure ends it."""
+        settings = get_settings()
+        while not self._stopping.is_set():
+            wait = settings.dispatch_interval_seconds
+            try:
+                self._round()
+                with system_scope() as connection:
+                    due = ledger.next_due(connection, wait)
+                wait = wait if due is None else max(0.0, min(wait, due))
+                self._listen()
+            except (SQLAlchemyError, psycopg2.Error) as error:
+                log.warning("database_unreachable", error=type(error).__name__)
+                self._drop_listener()
+            except Exception:
+                log.exception("dispatch_failed")
+            self._sleep(wait)
+        self._drop_listener()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_presence:
+            with system_scope() as connection:
+                self._presence.beat(
+                    connection, running=self._running(), rows_per_second=self._rate()
+                )
+            self._next_presence = now + PRESENCE_SECONDS
+        if now >= self._next_recover:
+            dispatcher.recover()
+            self._next_recover = now + RECOVER_SECONDS
+        dispatcher.dispatch(self._app)
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            return
+        pooled = app_engine().raw_connection()
+        pooled.detach()  # Outside the pool: it lives as long as the loop, and its death is this loop's to see.
+        self._listener = pooled.dbapi_connection
+        self._listener.autocommit = True
+        with self._listener.cursor() as cursor:
+            cursor.execute("LISTEN laneway_ready; LISTEN laneway_routes; LISTEN laneway_keys")
+
+    def _drop_listener(self) -> None:
+        if self._listener is not None:
+            try:
+                self._listener.close()
+            except psycopg2.Error as error:
+                log.debug("listener_not_closed", error=type(error).__name__)
+            self._listener = None
+        router.invalidate()
+
+    def _sleep(self, seconds: float) -> None:
+        sources = [self._wake_read]
+        if self._listener is not None:
+            sources.append(self._listener)
+        ready, _, _ = select.select(sources, [], [], seconds)
+        if not ready:
+            return
+        time.sleep(SETTLE_SECONDS)
+        if self._wake_read in ready:
+            os.read(self._wake_read, 65536)
+        if self._listener in ready:
+            self._take_notices()
+
+    def _take_notices(self) -> None:
+        try:
+            self._listener.poll()
+        except psycopg2.Error:
+            self._drop_listener()
+            return
+        for notice in self._listener.notifies:
+            if notice.channel == "laneway_routes":
+                router.invalidate()
+            elif notice.channel == "laneway_keys":
+                self._on_keys_changed()
+        self._listener.notifies.clear()

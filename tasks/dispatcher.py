@@ -1,0 +1,124 @@
+"""The dispatcher: recovers, releases and publishes.
+
+`dispatch` may be called by anybody at any time: when a job arrives, when a chunk ends, and by the loop that every
+worker runs in a thread of its own, so that nothing depends on Beat being alive. Chunks are released in a committed
+transaction first; when publishing fails they are taken back, and when the process dies in between they are found
+because Redis holds fewer messages than the ledger says.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import redis
+import structlog
+from celery import Celery, current_app
+from kombu.exceptions import OperationalError
+
+from app.db.scope import system_scope
+from app.jobs import release as ledger
+from app.settings import get_settings
+from routing import queues
+from tasks.routes import router
+
+log = structlog.get_logger(__name__)
+BATCH = 256
+#: What reaching Redis can raise: through kombu, and directly.
+REDIS_ERRORS = (OperationalError, redis.RedisError, ConnectionError, TimeoutError, OSError)
+
+
+@lru_cache
+def broker_client() -> "redis.Redis":
+    """Return this process's plain client of the broker's Redis, for LLEN and PING."""
+    return redis.Redis.from_url(
+        get_settings().redis_url,
+        socket_timeout=3,
+        socket_connect_timeout=2,
+        health_check_interval=5,
+        decode_responses=True,
+    )
+
+
+def dispatch(app: Celery | None = None) -> int:
+    """Release and publish until nothing more fits; return how many messages were sent.
+
+    Answers 0 without releasing anything while Redis does not answer: the work stays ready. Raises only what the
+    database raises.
+    """
+    settings = get_settings()
+    try:
+        broker_client().ping()
+    except REDIS_ERRORS as error:
+        log.warning("broker_unreachable", error=type(error).__name__)
+        return 0
+    sent = 0
+    while True:
+        with system_scope() as connection:
+            released = ledger.release(
+                connection,
+                limit=BATCH,
+                unattended_window=settings.unattended_window,
+                presence_seconds=settings.presence_timeout_seconds,
+            )
+        done = publish(app or current_app, released)
+        sent += done
+        if done < len(released) or len(released) < BATCH:
+            return sent
+
+
+def publish(app: Celery, released: Sequence[ledger.Released]) -> int:
+    """Send the wake-ups in order; return how many went out. What could not be sent is ready again."""
+    if not released:
+        return 0
+    sent = 0
+    try:
+        with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            for chunk in released:
+                router.learn(chunk.tenant_id, chunk.queue)
+                app.send_task(
+                    queues.KINDS[chunk.kind].task,
+                    kwargs={
+                        "chunk": chunk.chunk_id,
+                        "fence": chunk.fence,
+                        "tenant": chunk.tenant_slug,
+                        "tenant_id": str(chunk.tenant_id),
+                        "job": str(chunk.job_id),
+                    },
+                    # Says in Flower and in the logs which chunk and which try it is.
+                    task_id=f"chunk-{chunk.chunk_id}-{chunk.fence}",
+                    producer=producer,
+                    retry=False,
+                )
+                sent += 1
+    except REDIS_ERRORS as error:
+        log.warning("wake_up_not_sent", error=type(error).__name__, unsent=len(released) - sent)
+        with system_scope() as connection:
+            ledger.recall(connection, [chunk.chunk_id for chunk in released[sent:]])
+    return sent
+
+
+def recover() -> None:
+    """End expired leases and take back chunks whose message is gone."""
+    settings = get_settings()
+    with system_scope() as connection:
+        for chunk in ledger.recover(connection, settings.chunk_max_attempts):
+            log.warning(
+                "chunk_recovered",
+                chunk_id=chunk.chunk_id,
+                job_id=str(chunk.job_id),
+                tenant_id=str(chunk.tenant_id),
+                now=chunk.status,
+            )
+        overdue = ledger.overdue(connection, settings.lost_message_seconds)
+    lost: list[int] = []
+    for queue, chunk_ids in overdue.items():
+        # A message leaves its list only for a free slot, which leases it at once. So of the chunks released long ago,
+        # as many as the list is short of have lost theirs, and messages go in order: it was the oldest.
+        try:
+            waiting = int(broker_client().llen(queue))
+        except REDIS_ERRORS:
+            return
+        lost.extend(chunk_ids[: max(0, len(chunk_ids) - waiting)])
+    if lost:
+        with system_scope() as connection:
+            recalled = ledger.recall(connection, lost)
+        log.warning("messages_lost", chunks=recalled)

@@ -1,0 +1,33 @@
+"""Verification on Celery: a message says which chunk may be tried; the rest is `app.verification.run`."""
+
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+
+from app.settings import get_settings
+from app.verification.run import run_chunk
+from tasks.runtime import runtime
+from tasks.verification_tools import VerificationTools
+
+log = structlog.get_logger(__name__)
+
+
+@lru_cache
+def process_tools() -> VerificationTools:
+    """Return this process's provider client, keys and limits: made once, on the loop, after the fork."""
+    return runtime.run(VerificationTools.build(get_settings(), runtime))
+
+
+@shared_task(name="tasks.verification.verify_chunk")  # type: ignore[untyped-decorator]
+def verify_chunk(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> str:
+    """Try chunk `chunk` with fence `fence`; return how it ended."""
+    if runtime.draining:
+        # Not taken: the recovery of lost messages gives it to another worker.
+        return "draining"
+    how = runtime.run(run_chunk(process_tools().for_run(), chunk, fence, UUID(tenant_id)))
+    log.info("chunk_ended", chunk_id=chunk, fence=fence, job_id=job, tenant_id=tenant_id, how=how)
+    runtime.kick()
+    return how
