@@ -1,0 +1,151 @@
+"""People: `Account` is who somebody is in one request, read from the database for each request.
+
+So a person who is deactivated, moved or given another role is so at the next request. Writing people is the
+installation's operator's, on the owner's connection.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import IntegrityError
+
+from app.accounts.passwords import hash_password, rehash_if_outdated, verify_password
+from app.crypto import derive_key
+from app.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+
+Role = Literal["member", "admin", "operator"]
+ROLES: tuple[Role, ...] = get_args(Role)
+_ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+_BY_EMAIL = text("SELECT * FROM auth_user(:email)")
+_BY_ID = text("SELECT * FROM auth_user(NULL, :id)")
+_TOUCH = text("SELECT auth_touch(:id, :hash)")
+_INSERT = text("""
+    INSERT INTO users (tenant_id, email, role, password_hash) VALUES (:tenant_id, :email, :role, :hash) RETURNING id
+""")
+_LIST = text("""
+    SELECT u.id, u.email, u.role, u.is_active, u.last_login_at, t.slug FROM users u
+    LEFT JOIN tenants t ON t.id = u.tenant_id ORDER BY t.slug NULLS FIRST, u.email
+""")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person who is signed in. `stamp` changes with the password: what carries an old one is void."""
+
+    id: UUID
+    email: str
+    role: Role
+    tenant_id: UUID | None
+    tenant_slug: str | None
+    tenant_name: str | None
+    stamp: str
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this person runs the installation."""
+        return self.role == "operator"
+
+
+def normalise_email(email: str) -> str:
+    """Return the address as it is stored: trimmed, lower case."""
+    return email.strip().lower()
+
+
+def _stamp(password_hash: str) -> str:
+    return hmac.new(derive_key("login stamp"), password_hash.encode(), hashlib.sha256).hexdigest()[
+        :16
+    ]
+
+
+def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
+    if row is None or not row.is_active:
+        return None
+    return Account(
+        id=row.id,
+        email=row.email,
+        role=cast("Role", row.role),
+        tenant_id=row.tenant_id,
+        tenant_slug=row.tenant_slug,
+        tenant_name=row.tenant_name,
+        stamp=_stamp(row.password_hash),
+    )
+
+
+def find_account(connection: Connection, user_id: UUID, stamp: str) -> Account | None:
+    """Return the active person with this id whose password has not changed since `stamp`, else None."""
+    account = _account(connection.execute(_BY_ID, {"id": user_id}).one_or_none())
+    return account if account and hmac.compare_digest(account.stamp, stamp) else None
+
+
+def authenticate(connection: Connection, email: str, password: str) -> Account:
+    """Return who signs in. Raises `Unauthenticated`, in the same words and time whatever was wrong.
+
+    A hash made with outdated parameters is replaced on the way.
+    """
+    row = connection.execute(_BY_EMAIL, {"email": normalise_email(email)}).one_or_none()
+    fits = verify_password(row.password_hash if row else None, password)
+    if row is None or not fits or not row.is_active:
+        raise Unauthenticated("The e-mail address or the password is not right.")
+    replaced = rehash_if_outdated(row.password_hash, password)
+    connection.execute(_TOUCH, {"id": row.id, "hash": replaced})
+    # Read again: the stamp of a replaced hash is another.
+    account = _account(connection.execute(_BY_ID, {"id": row.id}).one_or_none())
+    if account is None:
+        raise Unauthenticated("The e-mail address or the password is not right.")
+    return account
+
+
+def create_user(
+    owner: Connection, email: str, password: str, role: Role, tenant_id: UUID | None
+) -> UUID:
+    """Add a person; return the id. Raises `InvalidInput`, or `Conflict` when the address is taken."""
+    email = normalise_email(email)
+    if not _ADDRESS.fullmatch(email):
+        raise InvalidInput(f"{email!r} is not an e-mail address.")
+    if role not in ROLES:
+        raise InvalidInput(f"A role is one of {', '.join(ROLES)}.")
+    if tenant_id is None and role != "operator":
+        raise InvalidInput("A member or an admin belongs to a tenant: name it with --tenant.")
+    values = {"tenant_id": tenant_id, "email": email, "role": role, "hash": hash_password(password)}
+    try:
+        with owner.begin_nested():
+            return UUID(str(owner.execute(_INSERT, values).scalar_one()))
+    except IntegrityError as error:
+        raise Conflict(f"There is a user {email} already.") from error
+
+
+def find_user_id(owner: Connection, email: str) -> UUID:
+    """Return a person's id. Raises `NotFound`."""
+    found = owner.execute(_BY_EMAIL, {"email": normalise_email(email)}).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no user {normalise_email(email)}.")
+    return UUID(str(found.id))
+
+
+def list_users(owner: Connection) -> list[Row[tuple[object, ...]]]:
+    """Return everybody: id, email, role, is_active, last_login_at, slug of the tenant."""
+    return list(owner.execute(_LIST))
+
+
+def set_active(owner: Connection, email: str, *, active: bool) -> None:
+    """Let a person in again, or shut them out at their next request. Raises `NotFound`."""
+    user_id = find_user_id(owner, email)
+    owner.execute(
+        text("UPDATE users SET is_active = :active WHERE id = :id"),
+        {"active": active, "id": user_id},
+    )
+
+
+def set_password(owner: Connection, email: str, password: str) -> None:
+    """Give a person another password; sessions and tokens made with the old one end."""
+    user_id = find_user_id(owner, email)
+    owner.execute(
+        text("UPDATE users SET password_hash = :hash WHERE id = :id"),
+        {"hash": hash_password(password), "id": user_id},
+    )
