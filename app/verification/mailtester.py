@@ -25,6 +25,9 @@ from app.verification.provider import Answer
 #: No honest answer comes near it; what is longer is refused unread.
 BODY_LIMIT_BYTES = 64 * 1024
 
+#: aiohttp's own timers are off: `asyncio.timeout` holds the deadline, for connecting too.
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+
 Contract = Literal["key", "token"]
 Reply = tuple[int, bytes, str | None]
 
@@ -114,7 +117,11 @@ class MailTester:
             async with (
                 asyncio.timeout(self._timeout_seconds),
                 self._session.get(
-                    url, params=query, allow_redirects=False, middlewares=(_send_once,)
+                    url,
+                    params=query,
+                    allow_redirects=False,
+                    middlewares=(_send_once,),
+                    timeout=_NO_TIMEOUT,
                 ) as response,
             ):
                 body = await _read_body(response)
@@ -146,12 +153,10 @@ async def _send_once(
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
     """Read the body, or give up on one over the limit (also one that only unpacks to that) with None."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > BODY_LIMIT_BYTES:
+    body = b""
+    while part := await response.content.readany():
+        body += part
+        if len(body) > BODY_LIMIT_BYTES:
             response.close()
             return None
-        parts.append(part)
-    return b"".join(parts)
+    return body
