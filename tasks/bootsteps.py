@@ -57,7 +57,8 @@ def greet(queues: list[str]) -> Presence:
         "🔒 DEDICATED WORKER MODE",
         f"   Client ID: {client}",
         f"   Queue: {queue}",
-        f"   Keys: {len(keys)}" + ("" if keys else " (none here: the client's keys of the database are used)"),
+        f"   Keys: {len(keys)}"
+        + ("" if keys else " (none here: the client's keys of the database are used)"),
         f"🚀 Starting queue poller for: {queue}",
         "🔒 Dedicated mode - processing only jobs from this queue",
     ]
@@ -67,7 +68,7 @@ def greet(queues: list[str]) -> Presence:
     return Presence(name="", mode="dedicated", slots=0, queues=queues, client_id=client)
 
 
-class DispatchStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class DispatchStep(bootsteps.StartStopStep):
     """Starts the dispatch loop when the pool is up, stops it before the pool goes down."""
 
     requires = ("celery.worker.components:Pool",)
@@ -96,28 +97,30 @@ class DispatchStep(bootsteps.StartStopStep):  # type: ignore[misc]
         runtime.kick = self.loop.kick
         self.loop.start()
 
-    def stop(self, worker: Any) -> None:
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Hand back what runs, leave the presence table."""
         runtime.drain()
         if self.loop is not None:
             self.loop.stop()
             self.loop = None
 
-    terminate = stop
+    def terminate(self, parent: Any) -> None:
+        """End as `stop` does: a worker that is told to hurry still hands back."""
+        self.stop(parent)
 
 
-@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+@signals.worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     # Sent as soon as SIGTERM arrives, before Celery begins to wait for its running tasks.
     runtime.drain()
 
 
-@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+@signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     dispose_after_fork()
 
 
-@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+@signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     configure_logging()
 

@@ -4,6 +4,7 @@ Each round it refreshes the worker's presence, recovers and dispatches. It sleep
 this process ends, deferred work falls due, or a second has passed. When a server is away it tries again each second.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -60,10 +61,8 @@ class DispatchLoop(threading.Thread):
 
     def kick(self) -> None:
         """Dispatch as soon as possible."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # A full pipe wakes it just as well.
             os.write(self._wake_write, b"k")
-        except BlockingIOError:
-            pass  # A full pipe wakes it just as well.
 
     def stop(self) -> None:
         """End the loop and take this worker off the presence table."""

@@ -17,7 +17,7 @@ _TICK = text("""
 _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
 
 
-@shared_task(name="tasks.maintenance.housekeeping")  # type: ignore[untyped-decorator]
+@shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
     """Make the coming months' partitions and forget workers that are long gone; `skipped` when this tick was done."""
     now = datetime.now(UTC)

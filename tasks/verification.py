@@ -21,7 +21,7 @@ def process_tools() -> VerificationTools:
     return runtime.run(VerificationTools.build(get_settings(), runtime))
 
 
-@shared_task(name="tasks.verification.verify_chunk")  # type: ignore[untyped-decorator]
+@shared_task(name="tasks.verification.verify_chunk")
 def verify_chunk(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> str:
     """Try chunk `chunk` with fence `fence`; return how it ended."""
     if runtime.draining:

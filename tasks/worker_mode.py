@@ -89,7 +89,7 @@ def check_client(settings: Settings, lane: ClientLane | None) -> str | None:
     if lane is None:
         raise Misconfigured(
             f"DEDICATED_CLIENT_ID={settings.dedicated_client_id} is neither a user nor a client of this database. "
-            f"Look it up: SELECT id, email FROM users."
+            "Its id stands in the table users, beside its e-mail address."
         )
     if lane.queue is None:
         return (

@@ -1,0 +1,139 @@
+"""Parsing uploads on Celery: one chunk of kind `parse` a list, on the queue that all clients share."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from app.uploads.storage import get_storage
+from celery import shared_task
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.db.scope import tenant_scope
+from app.errors import LanewayError
+from app.jobs import lease as ledger
+from app.jobs.lease import Lease
+from app.settings import get_settings
+from app.uploads.ingest import Ingested, load_list, settle_list
+from app.uploads.limits import ReadLimits
+from tasks.dispatcher import dispatch
+from tasks.presence import WORKER_ID
+
+log = structlog.get_logger(__name__)
+_FAIL = text("""
+    UPDATE jobs SET status = 'failed', error = :error, finished_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = :job AND status IN ('pending', 'processing')
+""")
+
+
+class LeaseLost(Exception):
+    """Another worker has the chunk, or the job was cancelled: what this one has done is rolled back."""
+
+    def __init__(self, *, cancelled: bool) -> None:
+        super().__init__("cancelled" if cancelled else "lost")
+        self.cancelled = cancelled
+
+
+@shared_task(name="tasks.uploads.parse_upload")
+def parse_upload(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> str:
+    """Try chunk `chunk` with fence `fence`; return how it ended: stale, done, refused, cancelled or lost."""
+    seconds = get_settings().lease_seconds
+    with tenant_scope(tenant_id) as connection:
+        lease = ledger.take(connection, chunk, fence, worker=WORKER_ID, seconds=seconds)
+    if lease is None:
+        return "stale"
+    how = _parse(lease)
+    log.info("upload_parsed", job_id=job, tenant_id=tenant_id, chunk_id=chunk, how=how)
+    if how == "done":
+        dispatch()
+    return how
+
+
+def _parse(lease: Lease) -> str:
+    storage, key = get_storage(), str(lease.params["storage_key"])
+    try:
+        with _renewed(lease):
+            ingested = _ingest(lease)
+        log.info(
+            "list_ingested", job_id=str(lease.job_id), items=ingested.items, chunks=ingested.chunks
+        )
+        how = "done"
+    except LanewayError as error:
+        how = _refuse(lease, error.message)
+    except FileNotFoundError:
+        how = _refuse(
+            lease, "The uploaded file is no longer in the storage. Upload the list again."
+        )
+    except LeaseLost as lost:
+        if not lost.cancelled:
+            return "lost"
+        with tenant_scope(lease.tenant_id) as connection:
+            ledger.finish(connection, lease, "cancelled")
+        how = "cancelled"
+    # Rows and columns are in the ledger now. Should the process die here, the sweep of the storage removes the file.
+    storage.delete(key)
+    return how
+
+
+def _ingest(lease: Lease) -> Ingested:
+    settings = get_settings()
+    with (
+        get_storage().open(str(lease.params["storage_key"])) as stream,
+        tenant_scope(lease.tenant_id) as connection,
+    ):
+        tally, facts = load_list(
+            connection,
+            stream,
+            job_id=lease.job_id,
+            email_column=lease.params.get("email_column"),
+            limits=ReadLimits.from_settings(settings),
+            bad_rows_kept=settings.bad_rows_kept,
+        )
+        # Locks the chunk (chunks before jobs, as everywhere) and sees whether it is still ours and still wanted.
+        kept = ledger.record(connection, lease, [], seconds=settings.lease_seconds)
+        if not kept.held or kept.cancel:
+            raise LeaseLost(cancelled=kept.held)
+        ingested = settle_list(
+            connection, lease.job_id, tally, facts, chunk_rows=settings.chunk_rows
+        )
+        ledger.finish(connection, lease)
+        return ingested
+
+
+def _refuse(lease: Lease, message: str) -> str:
+    with tenant_scope(lease.tenant_id) as connection:
+        kept = ledger.record(connection, lease, [], seconds=get_settings().lease_seconds)
+        if not kept.held:
+            return "lost"
+        connection.execute(_FAIL, {"job": lease.job_id, "error": message})
+        ledger.finish(connection, lease)
+    return "refused"
+
+
+@contextmanager
+def _renewed(lease: Lease) -> Iterator[None]:
+    """Keep the lease while a long list is read; a thread, because COPY blocks."""
+    seconds = get_settings().lease_seconds
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(seconds / 3):
+            try:
+                with tenant_scope(lease.tenant_id) as connection:
+                    # Never waits for the chunk's lock: who holds it has just renewed, or is taking it away.
+                    connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+                    ledger.record(connection, lease, [], seconds=seconds)
+            except DBAPIError as error:
+                log.warning(
+                    "lease_not_renewed", chunk_id=lease.chunk_id, error=type(error.orig).__name__
+                )
+
+    thread = threading.Thread(target=renew, name="laneway-renew", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
