@@ -73,9 +73,7 @@ celery_app.conf.update(
         },
     },
     # Beat's memory of when it last ran is no more than a hint: ticks are rows in the database.
-    beat_schedule_filename=str(
-        settings.storage_path.parent / f"celerybeat-schedule-{os.getuid()}"
-    ),
+    beat_schedule_filename=str(settings.storage_path.parent / f"celerybeat-schedule-{os.getuid()}"),
 )
 install(celery_app)
 install_command(celery_app)

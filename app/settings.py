@@ -138,7 +138,7 @@ def get_settings() -> Settings:
     Raises `Misconfigured` with one line per wrong variable.
     """
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"

@@ -38,11 +38,10 @@ class TenantRouter:
     def __call__(
         self,
         name: str,
-        args: Any = None,
+        _args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
-        options: Any = None,
-        task: Any = None,
-        **_: Any,
+        _options: Any = None,
+        **_more: Any,
     ) -> dict[str, str] | None:
         """Answer Celery: the queue for a task of ours, None (Celery's default) for any other."""
         kind = queues.BY_TASK.get(name)

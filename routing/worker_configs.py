@@ -28,4 +28,6 @@ def find_client(connection: Connection, client_id: UUID) -> ClientLane | None:
         text("SELECT tenant_id, tenant_slug, email, queue FROM client_lane(:client)"),
         {"client": client_id},
     ).one_or_none()
-    return row and ClientLane(row.tenant_id, row.tenant_slug, row.email, row.queue)
+    if row is None:
+        return None
+    return ClientLane(row.tenant_id, row.tenant_slug, row.email, row.queue)

@@ -27,7 +27,9 @@ def ensure_role(connection: Connection, role: str, password: str | None) -> None
         text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = :role"), {"role": role}
     ).scalar_one_or_none()
     if found is None:
-        connection.exec_driver_sql(f"CREATE ROLE {quoted} NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT")
+        connection.exec_driver_sql(
+            f"CREATE ROLE {quoted} NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT"
+        )
     elif found:
         raise Misconfigured(
             f"The role {role} is a superuser or bypasses row-level security, so tenants would not be kept apart. "
@@ -52,8 +54,9 @@ def migrate() -> None:
     engine = owner_engine()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(7245000)"))
-        password = settings.database_app_password
-        ensure_role(connection, settings.database_role, password and password.get_secret_value())
+        given = settings.database_app_password
+        password = given.get_secret_value() if given else None
+        ensure_role(connection, settings.database_role, password)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     with engine.connect() as connection:

@@ -26,9 +26,7 @@ def cancel(connection: Connection, job_id: UUID) -> None:
     if status == "cancelled":
         return
     try:
-        done = connection.execute(
-            text("SELECT ledger_cancel(:job)"), {"job": job_id}
-        ).scalar_one()
+        done = connection.execute(text("SELECT ledger_cancel(:job)"), {"job": job_id}).scalar_one()
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != "40001":
             raise
@@ -44,12 +42,8 @@ def retry_failed(connection: Connection, job_id: UUID) -> int:
     """
     status = _status(connection, job_id)
     if status != "completed":
-        raise Conflict(
-            f"The job is {status}; what failed can be retried once it is completed."
-        )
-    rows = int(
-        connection.execute(text("SELECT ledger_retry(:job)"), {"job": job_id}).scalar_one()
-    )
+        raise Conflict(f"The job is {status}; what failed can be retried once it is completed.")
+    rows = int(connection.execute(text("SELECT ledger_retry(:job)"), {"job": job_id}).scalar_one())
     if rows == 0:
         raise Conflict("No row of this job failed, so there is nothing to retry.")
     return rows

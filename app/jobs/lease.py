@@ -101,7 +101,9 @@ def take(
         return None
     if row.status in ("pending", "scheduled"):
         connection.execute(_STARTED, {"job_id": row.job_id})
-    retries = {int(item): (int(n), float(at), str(why)) for item, (n, at, why) in row.retries.items()}
+    retries = {
+        int(item): (int(n), float(at), str(why)) for item, (n, at, why) in row.retries.items()
+    }
     return Lease(
         chunk_id=chunk_id,
         fence=fence,

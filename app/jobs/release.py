@@ -49,9 +49,7 @@ def release(
         _RELEASE, {"limit": limit, "unattended": unattended_window, "presence": presence_seconds}
     )
     return [
-        Released(
-            r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind
-        )
+        Released(r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind)
         for r in rows
     ]
 
@@ -64,9 +62,7 @@ def recover(connection: Connection, max_attempts: int) -> list[Recovered]:
 
 def overdue(connection: Connection, seconds: float) -> dict[str, list[int]]:
     """Return the chunks released longer than `seconds` ago by queue, oldest first."""
-    return {
-        r.queue: list(r.chunk_ids) for r in connection.execute(_OVERDUE, {"seconds": seconds})
-    }
+    return {r.queue: list(r.chunk_ids) for r in connection.execute(_OVERDUE, {"seconds": seconds})}
 
 
 def recall(connection: Connection, chunk_ids: Sequence[int]) -> int:

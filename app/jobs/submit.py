@@ -25,7 +25,9 @@ _CUT = text("""
     SELECT j.id, j.tenant_id, :kind, j.priority, first, least(first + :size - 1, :items), clock_timestamp()
     FROM jobs j CROSS JOIN generate_series(1, :items, :size) AS first WHERE j.id = :job_id
 """)
-_OPEN = text("UPDATE jobs SET chunks_open = chunks_open + :n, updated_at = clock_timestamp() WHERE id = :job_id")
+_OPEN = text(
+    "UPDATE jobs SET chunks_open = chunks_open + :n, updated_at = clock_timestamp() WHERE id = :job_id"
+)
 _NOTIFY = text("SELECT pg_notify('laneway_ready', '')")
 
 

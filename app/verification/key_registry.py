@@ -12,6 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from pydantic import SecretStr
+from routing.key_pool import KeyPool, ProviderKey
 from sqlalchemy import text
 
 from app.crypto import decrypt, fingerprint, hint
@@ -19,7 +20,6 @@ from app.db.scope import system_scope
 from app.settings import Settings
 from app.verification.key_usage import KeyUsage
 from app.verification.tools import InThread
-from routing.key_pool import KeyPool, ProviderKey
 from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import LimitPolicy
 
@@ -99,9 +99,7 @@ class KeyRegistry:
 
         def read() -> tuple[str, list[ProviderKey]]:
             with system_scope() as connection:
-                rows = connection.execute(
-                    _KEYS, {"tenant": tenant_id, "provider": PROVIDER}
-                ).all()
+                rows = connection.execute(_KEYS, {"tenant": tenant_id, "provider": PROVIDER}).all()
             own = any(row.tenant_id is not None for row in rows)
             return f"tenant:{tenant_id}" if own else "platform", [
                 ProviderKey(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
+from routing.key_pool import Grant, Throttled
 from sqlalchemy.exc import DBAPIError
 
 from app.db.scope import tenant_scope
@@ -23,7 +24,6 @@ from app.verification.recorder import Recorder
 from app.verification.retries import backoff_seconds
 from app.verification.tools import Tools
 from app.verification.verdicts import Verdict
-from routing.key_pool import Grant, Throttled
 from routing.rate_limits.errors import LimitsUnavailable
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ async def run_chunk(tools: Tools, chunk_id: int, fence: int, tenant_id: UUID) ->
                 worker=tools.worker_id,
                 seconds=tools.settings.lease_seconds,
             )
-            return lease and (lease, ledger.pending_items(connection, lease))
+            return (lease, ledger.pending_items(connection, lease)) if lease else None
 
     taken = await tools.in_thread(take)
     if taken is None:
@@ -243,7 +243,11 @@ class ChunkRun:
             try:
                 kept = await self.recorder.flush(self._changed_retries())
             except DBAPIError as error:
-                log.warning("outcomes_not_recorded", chunk_id=self.lease.chunk_id, error=type(error.orig).__name__)
+                log.warning(
+                    "outcomes_not_recorded",
+                    chunk_id=self.lease.chunk_id,
+                    error=type(error.orig).__name__,
+                )
                 self.retries_changed = True
                 await asyncio.sleep(every)
                 continue
@@ -273,12 +277,18 @@ class ChunkRun:
         if not self.emails:
             how, held = "done", await self._close(lambda c: ledger.finish(c, lease))
         elif self.halted == "cancelled":
-            how, held = "cancelled", await self._close(lambda c: ledger.finish(c, lease, "cancelled"))
+            how, held = (
+                "cancelled",
+                await self._close(lambda c: ledger.finish(c, lease, "cancelled")),
+            )
         else:
             how, run_at, reason = self._resume()
             if self.wait is not None and how == "throttled":
                 held = await self._close(
-                    lambda c: _hold(c, lease, run_at, reason) and ledger.put_back(c, lease, run_at, retries)
+                    lambda c: (
+                        _hold(c, lease, run_at, reason)
+                        and ledger.put_back(c, lease, run_at, retries)
+                    )
                 )
             else:
                 held = await self._close(lambda c: ledger.put_back(c, lease, run_at, retries))
@@ -304,7 +314,9 @@ class ChunkRun:
                 drain_by = self.tools.drain_by()
                 if drain_by is not None and time.monotonic() > drain_by:
                     raise
-                log.warning("chunk_not_ended", chunk_id=self.lease.chunk_id, error=type(error.orig).__name__)
+                log.warning(
+                    "chunk_not_ended", chunk_id=self.lease.chunk_id, error=type(error.orig).__name__
+                )
                 await asyncio.sleep(1)
 
 
@@ -317,4 +329,6 @@ def _health(error: ProviderError) -> tuple[str] | tuple[str, float | None]:
     effect = policy_of(error).key_effect
     if effect is KeyEffect.SLOW_DOWN:
         return "throttled", error.retry_after
-    return {KeyEffect.OPEN: ("unauthorized",), KeyEffect.FAILURE: ("failed",)}.get(effect, ("clean",))
+    return {KeyEffect.OPEN: ("unauthorized",), KeyEffect.FAILURE: ("failed",)}.get(
+        effect, ("clean",)
+    )

@@ -52,11 +52,15 @@ class World:
         with tenant_scope(self.tenants[slug], self.app) as connection:
             yield connection
 
-    def submit(self, slug: str, rows: int, *, size: int = 10, priority: int = 3, twins: bool = False) -> UUID:
+    def submit(
+        self, slug: str, rows: int, *, size: int = 10, priority: int = 3, twins: bool = False
+    ) -> UUID:
         """Add a job of `rows` items in chunks of `size`; with `twins` every second row repeats the one before."""
         job = new_job_id()
         with self.scope(slug) as c:
-            create_job(c, kind="email_validation", title="t", params={}, priority=priority, job_id=job)
+            create_job(
+                c, kind="email_validation", title="t", params={}, priority=priority, job_id=job
+            )
             leaf = c.execute(text("SELECT items_partition(:j)"), {"j": job}).scalar_one()
             c.execute(
                 text(f"""INSERT INTO {leaf} (job_id, item_no, line_no, email, cells)
@@ -87,7 +91,9 @@ class World:
         with system_scope(self.app) as c:
             return releasing.release(c, limit=limit, unattended_window=window, presence_seconds=15)
 
-    def take(self, chunk: releasing.Released, seconds: float = 60) -> tuple[Lease, list[int]] | None:
+    def take(
+        self, chunk: releasing.Released, seconds: float = 60
+    ) -> tuple[Lease, list[int]] | None:
         with tenant_scope(chunk.tenant_id, self.app) as c:
             lease = ledger.take(c, chunk.chunk_id, chunk.fence, worker=self.worker, seconds=seconds)
             return lease and (lease, [no for no, _ in ledger.pending_items(c, lease)])
@@ -108,14 +114,18 @@ class World:
         """Let a lease run out."""
         with self.owner.begin() as c:
             c.execute(
-                text("UPDATE chunks SET lease_until = now() - interval '1 s' WHERE id = :i AND status = 'running'"),
+                text(
+                    "UPDATE chunks SET lease_until = now() - interval '1 s' WHERE id = :i AND status = 'running'"
+                ),
                 {"i": chunk_id},
             )
 
     def make_due(self) -> None:
         """Let the time of every deferred chunk come."""
         with self.owner.begin() as c:
-            c.execute(text("UPDATE chunks SET run_at = now() - interval '1 s' WHERE status = 'ready'"))
+            c.execute(
+                text("UPDATE chunks SET run_at = now() - interval '1 s' WHERE status = 'ready'")
+            )
 
     def recover(self, attempts: int = 3) -> list[releasing.Recovered]:
         with system_scope(self.app) as c:
@@ -140,7 +150,8 @@ def totals_agree(world: World, job_id: UUID) -> None:
     """Check the job's counters against what lies in the tables."""
     job = world.job(job_id)
     counted = world.rows(
-        "SELECT verdict, count(*) AS n FROM job_results WHERE job_id = :j GROUP BY verdict", j=job_id
+        "SELECT verdict, count(*) AS n FROM job_results WHERE job_id = :j GROUP BY verdict",
+        j=job_id,
     )
     open_counts = world.rows(
         """SELECT coalesce(sum(done_items), 0) AS done, count(*) AS n FROM chunks
@@ -150,4 +161,6 @@ def totals_agree(world: World, job_id: UUID) -> None:
     assert job["chunks_open"] == open_counts["n"]
     assert job["done_items"] + open_counts["done"] == sum(row["n"] for row in counted)
     if open_counts["n"] == 0:
-        assert job["counts"] == {row["verdict"]: row["n"] for row in counted}, json.dumps(job["counts"])
+        assert job["counts"] == {row["verdict"]: row["n"] for row in counted}, json.dumps(
+            job["counts"]
+        )

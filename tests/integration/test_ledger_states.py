@@ -53,7 +53,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.attend("verification-queue", 3)
         self.world.attend("verification-queue:client-acme", 2)
 
-    @rule(slug=st.sampled_from(TENANTS), rows=st.integers(1, 12), size=st.integers(1, 5), twins=st.booleans())
+    @rule(
+        slug=st.sampled_from(TENANTS),
+        rows=st.integers(1, 12),
+        size=st.integers(1, 5),
+        twins=st.booleans(),
+    )
     def submit(self, slug: str, rows: int, size: int, twins: bool) -> None:
         if len(self.jobs) < 4:
             self.jobs[self.world.submit(slug, rows, size=size, twins=twins)] = (slug, rows)
@@ -62,7 +67,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def release(self) -> None:
         released = self.world.release()
         for chunk in released:
-            lane = self.world.rows("SELECT queue FROM tenant_lanes WHERE tenant_id = :t", t=chunk.tenant_id)
+            lane = self.world.rows(
+                "SELECT queue FROM tenant_lanes WHERE tenant_id = :t", t=chunk.tenant_id
+            )
             assert chunk.queue == (lane[0]["queue"] if lane else "verification-queue")
         self.messages.extend(released)
 
@@ -83,7 +90,9 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         lease, items = self.leases[which % len(self.leases)]
         some = items[: round(len(items) * share)]
-        kept = self.world.record(lease, [answer(no, "unknown" if failure else "valid", failure=failure) for no in some])
+        kept = self.world.record(
+            lease, [answer(no, "unknown" if failure else "valid", failure=failure) for no in some]
+        )
         assert kept.held == self._still_held(lease)
         if not kept.held:
             assert kept.recorded == 0
@@ -122,7 +131,10 @@ class LedgerMachine(RuleBasedStateMachine):
             "SELECT ledger_recall(ARRAY(SELECT id FROM chunks WHERE status = 'released'))"
         )
 
-    @rule(queue=st.sampled_from(["verification-queue:client-acme", "verification-queue:client-new"]), active=st.booleans())
+    @rule(
+        queue=st.sampled_from(["verification-queue:client-acme", "verification-queue:client-new"]),
+        active=st.booleans(),
+    )
     def reroute(self, queue: str, active: bool) -> None:
         with self.world.owner.begin() as c:
             c.execute(text("DELETE FROM worker_configs"))
@@ -132,7 +144,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 {"q": queue, "a": active},
             )
         stranded = self.world.rows(
-            "SELECT id FROM chunks WHERE status = 'released' AND tenant_id = :t", t=self.world.tenants["acme"]
+            "SELECT id FROM chunks WHERE status = 'released' AND tenant_id = :t",
+            t=self.world.tenants["acme"],
         )
         assert not stranded, "a re-route leaves nothing on the old lane"
 
@@ -188,7 +201,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(200):
             self.lose_messages()
             self.world.make_due()
-            self.world.rows("UPDATE chunks SET lease_until = now() - interval '1 s' WHERE status = 'running' RETURNING id")
+            self.world.rows(
+                "UPDATE chunks SET lease_until = now() - interval '1 s' WHERE status = 'running' RETURNING id"
+            )
             self.world.recover(attempts=1000)
             released = self.world.release()
             for message in released:
@@ -197,19 +212,25 @@ class LedgerMachine(RuleBasedStateMachine):
                     lease, items = taken
                     self.world.record(lease, [answer(no) for no in items])
                     self.world.finish(lease)
-            if not self.world.rows("SELECT 1 FROM chunks WHERE status IN ('ready', 'released', 'running')"):
+            if not self.world.rows(
+                "SELECT 1 FROM chunks WHERE status IN ('ready', 'released', 'running')"
+            ):
                 break
         for job, (_, rows) in self.jobs.items():
             totals_agree(self.world, job)
             found = self.world.job(job)
-            answered = self.world.rows("SELECT count(*) AS n FROM job_results WHERE job_id = :j", j=job)[0]["n"]
+            answered = self.world.rows(
+                "SELECT count(*) AS n FROM job_results WHERE job_id = :j", j=job
+            )[0]["n"]
             if job in self.cancelled:
                 assert found["status"] == "cancelled"
             else:
                 assert (found["status"], answered, found["chunks_open"]) == ("completed", rows, 0)
 
 
-def test_any_order_of_acts_loses_nothing_and_repeats_nothing(engines: tuple[Engine, Engine]) -> None:
+def test_any_order_of_acts_loses_nothing_and_repeats_nothing(
+    engines: tuple[Engine, Engine],
+) -> None:
     machine = type("Machine", (LedgerMachine,), {"engines": engines})
     run_state_machine_as_test(
         machine,

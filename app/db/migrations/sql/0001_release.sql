@@ -11,14 +11,17 @@ BEGIN
     -- One at a time, for the few milliseconds it takes: two would each fill the same free places.
     PERFORM pg_advisory_xact_lock(7245001);
     RETURN QUERY
-    WITH RECURSIVE backlog (kind, tenant_id) AS (
+    WITH RECURSIVE probe (kind, tenant_id) AS (
         -- Which tenants have something ready: one index probe a tenant, however long their backlog is.
-        (SELECT c.kind, c.tenant_id FROM chunks c WHERE c.status = 'ready' ORDER BY c.kind, c.tenant_id LIMIT 1)
+        SELECT k.kind, (SELECT c.tenant_id FROM chunks c WHERE c.status = 'ready' AND c.kind = k.kind
+                        ORDER BY c.tenant_id LIMIT 1) FROM chunk_kinds k
         UNION ALL
-        SELECT n.kind, n.tenant_id FROM backlog b CROSS JOIN LATERAL (
-            SELECT c.kind, c.tenant_id FROM chunks c
-            WHERE c.status = 'ready' AND (c.kind, c.tenant_id) > (b.kind, b.tenant_id)
-            ORDER BY c.kind, c.tenant_id LIMIT 1) n
+        SELECT p.kind, (SELECT c.tenant_id FROM chunks c
+                        WHERE c.status = 'ready' AND c.kind = p.kind AND c.tenant_id > p.tenant_id
+                        ORDER BY c.tenant_id LIMIT 1)
+        FROM probe p WHERE p.tenant_id IS NOT NULL
+    ), backlog AS (
+        SELECT kind, tenant_id FROM probe WHERE tenant_id IS NOT NULL
     ), slots AS (
         SELECT q.queue, sum(w.slots) AS n FROM workers w CROSS JOIN unnest(w.queues) AS q(queue)
         WHERE w.last_seen > clock_timestamp() - make_interval(secs => p_presence_seconds) GROUP BY q.queue
