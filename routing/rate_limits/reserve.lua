@@ -1,0 +1,127 @@
+-- Reserve up to n calls on the keys of a pool, earliest first, in one atomic step.
+--
+-- A grant is (key id, moment in ms, sequence number, count): `count` calls may be made on that key
+-- at that moment. Only an unlimited key has a count above 1. What can't be granted within the
+-- horizon consumes nothing; the answer then says when to come back and what binds.
+--
+-- Redis keys. All share the hash tag {rl}; times are Unix milliseconds on THIS server's clock.
+--
+--   {rl}:pool:<name>:<digest>   ZSET    member = key id, score = lower bound of its next free moment.
+--       The digest is that of the pool's key ids: a process that still has the old list of keys
+--       keeps to its own set. Scores may be too low, because a key may be in several pools: the
+--       minimum is recomputed from the key itself before it is believed. Lives a day past its use.
+--   {rl}:key:<id>               HASH    one key (id = fingerprint; the secret is never here):
+--       version spacing windows daily reset_ms   its limits, as registered ('' daily = no quota;
+--                                                windows '165:30000;...' = count:ms)
+--       born known               when registered; known = 1: every earlier use is known (none)
+--       cold_until               nothing before this moment: the limits' state had been lost
+--       last seq                 the latest grant's moment; number of grants (the latest's sequence)
+--       day used                 the latest grant's day and the grants of that day
+--       wait_until multiplier widened_at clean throttled
+--                                Retry-After's end; factor on spacing; grants made before widened_at
+--                                don't widen again; clean calls since; number of 429s ever
+--       state since why until    circuit: closed | open | half_open; until = end of the open time,
+--                                or of the probe's lease
+--       errors                   moments of the latest failures, within a minute
+--       pools                    names of the pools it is in (to lower scores)
+--       Lives two days and its longest window past its last use.
+--   {rl}:ring:<id>:<window_ms>  LIST    newest first, moments of the latest `count` grants: a window
+--       allows the next one window_ms after the count-th latest. Lives a window past its use.
+--
+-- Should the server's clock be set back, keys wait until it has caught up.
+--
+-- KEYS  1 pool
+-- ARGV  1 now ('' = server clock)  2 n  3 horizon ms  4 spacing margin ms  5 window margin ms
+--       6 probe lease ms
+-- Reply {now us, not before ms (0: all granted), reason, {unknown ids}, {id, at, seq, count, ...}}
+--       reason: '' | spacing | window | daily_quota | circuit_open | no_keys | pool_unknown
+
+local pool, wanted = KEYS[1], tonumber(ARGV[2])
+local now, now_us = clock(ARGV[1])
+local horizon = now + tonumber(ARGV[3])
+local margins = {spacing = tonumber(ARGV[4]), window = tonumber(ARGV[5])}
+local probe_lease = tonumber(ARGV[6])
+
+if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, {}} end
+
+local keys, unknown, grants = {}, {}, {}
+local granted, not_before, reason = 0, 0, ''
+
+local function plan(key)
+  key.at, key.binds = next_free(key, now, margins)
+end
+
+local function find(id)
+  if keys[id] == nil then
+    keys[id] = load_key(id) or false
+    if keys[id] then plan(keys[id]) end
+  end
+  return keys[id]
+end
+
+local function is_unlimited(key)
+  return key.spacing == 0 and #key.windows == 0 and not key.daily and key.state == 'closed'
+end
+
+local function record(key, at, count)
+  local day = day_of(key, at)
+  key.used = used_on(key, day) + count
+  key.day, key.last, key.seq, key.dirty = day, at, key.seq + count, true
+  for _, window in ipairs(key.windows) do
+    window.held = redis.call('LPUSH', window.ring, at)
+    if window.held > window.count then
+      redis.call('LTRIM', window.ring, 0, window.count - 1)
+      window.held = window.count
+    end
+  end
+  if key.state ~= 'closed' then
+    if key.state == 'open' then key.since = now end
+    key.state, key['until'] = 'half_open', at + probe_lease
+  end
+end
+
+local function grant(key)
+  local at, count = key.at, 1
+  if is_unlimited(key) and at == now then count = wanted - granted end
+  record(key, at, count)
+  plan(key)
+  redis.call('ZADD', pool, key.at, key.id)
+  granted = granted + count
+  local n = #grants
+  grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = key.id, at, key.seq, count
+end
+
+local function save(key)
+  redis.call('HSET', key_name(key.id), 'last', key.last, 'seq', key.seq, 'day', key.day,
+    'used', key.used, 'state', key.state, 'since', key.since, 'until', key['until'])
+  touch(key)
+  for _, window in ipairs(key.windows) do
+    redis.call('PEXPIRE', window.ring, math.max(key.last - now, 0) + window.ms + margins.window + 1000)
+  end
+end
+
+while granted < wanted do
+  local head = redis.call('ZRANGE', pool, 0, 0, 'WITHSCORES')
+  if #head == 0 then
+    reason = 'no_keys'
+    break
+  end
+  local key = find(head[1])
+  if not key then
+    redis.call('ZREM', pool, head[1])
+    unknown[#unknown + 1] = head[1]
+  elseif key.at > now and key.at > tonumber(head[2]) then
+    redis.call('ZADD', pool, key.at, key.id)
+  elseif key.at > horizon then
+    not_before, reason = key.at, key.binds
+    break
+  else
+    grant(key)
+  end
+end
+
+for _, key in pairs(keys) do
+  if key and key.dirty then save(key) end
+end
+redis.call('PEXPIRE', pool, DAY_MS)
+return {now_us, not_before, reason, unknown, grants}
