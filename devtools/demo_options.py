@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from app.settings import Settings
 from devtools.errors import SetupError
 from devtools.ports import is_free
-from devtools.private_files import read_private, write_private
+from devtools.private_files import HOME_MODE, make_folder, read_private, write_private
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,13 +71,11 @@ def read_options(environment: Mapping[str, str] = os.environ) -> Options:
 
 
 def make_home(home: Path) -> None:
-    """Create the home: listed and read by its owner alone; root's lets PostgreSQL's account pass through."""
+    """Create the home and what is in it for its owner alone. Raises `SetupError`."""
     try:
-        if not home.exists():
-            home.mkdir(parents=True)
-            home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        (home / "storage").mkdir(mode=0o700, exist_ok=True)
-        (home / "logs").mkdir(mode=0o700, exist_ok=True)
+        make_folder(home, HOME_MODE)
+        make_folder(home / "storage", 0o700)
+        make_folder(home / "logs", 0o700)
     except OSError as error:
         raise SetupError(
             f"{home} can't be used ({error.strerror}): set LANEWAY_HOME to another folder."

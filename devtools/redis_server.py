@@ -23,7 +23,7 @@ from devtools.errors import SetupError
 from devtools.leash import SERVER_WAVE
 from devtools.leftovers import end_leftovers
 from devtools.ports import find_free_port, is_free
-from devtools.private_files import FolderLock, read_private, write_private
+from devtools.private_files import HOME_MODE, FolderLock, make_folder, read_private, write_private
 from devtools.processes import Process
 
 START_SECONDS = 30.0
@@ -99,7 +99,7 @@ class RedisServer:
         """Bring the server up. Raises `SetupError` when the folder is in use or nothing can serve."""
         if self.is_running:
             return
-        self.home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_folder(self.home, HOME_MODE)
         self._lock.acquire()
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
