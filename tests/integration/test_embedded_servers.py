@@ -85,7 +85,7 @@ def test_a_folder_is_not_served_twice(home: Path) -> None:
 
 
 @pytest.mark.parametrize("keeper_is_there", [True, False])
-def test_servers_start_after_their_runner_was_killed(home: Path, keeper_is_there: bool) -> None:  # noqa: FBT001 - a test's parameter
+def test_servers_start_after_their_runner_was_killed(home: Path, keeper_is_there: bool) -> None:
     code = textwrap.dedent(f"""
         import os, signal, sys
         from pathlib import Path

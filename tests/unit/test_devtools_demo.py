@@ -30,7 +30,7 @@ def test_options_have_the_defaults_that_the_makefile_tells() -> None:
 @pytest.mark.parametrize(
     ("value", "once"), [("1", True), ("true", True), ("0", False), ("", False)]
 )
-def test_once_is_a_switch(value: str, once: bool) -> None:  # noqa: FBT001 - a test's parameter
+def test_once_is_a_switch(value: str, once: bool) -> None:
     assert read_options({"ONCE": value}).once is once
 
 
