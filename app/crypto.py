@@ -49,7 +49,7 @@ def derive_key(purpose: str) -> bytes:
     return hmac.new(root, b"laneway " + purpose.encode(), hashlib.sha256).digest()
 
 
-def fingerprint(secret: str, provider: str = "mailtester") -> str:
+def fingerprint(provider: str, secret: str) -> str:
     """Return 32 hex digits that tell a provider's keys apart and say nothing about the secret."""
     message = f"{provider}\0{secret}".encode()
     return hmac.new(derive_key("key fingerprint"), message, hashlib.sha256).hexdigest()[:32]

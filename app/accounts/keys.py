@@ -50,7 +50,7 @@ def add_key(
         {
             "tenant_id": tenant_id,
             "provider": provider,
-            "fingerprint": fingerprint(secret, provider),
+            "fingerprint": fingerprint(provider, secret),
             "secret": encrypt(secret),
             "hint": hint(secret),
             "spacing_ms": spacing_ms,

@@ -1,0 +1,71 @@
+"""create_app(): the only place where Flask is wired.
+
+`flask --app app.factory …` and `gunicorn 'app.factory:create_app()'` both come in here.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from apiflask import APIFlask
+
+from app import __version__
+from app.accounts.cli import keys_cli, tenants_cli, users_cli
+from app.http import access, auth, limits, openapi, problems, security
+from app.http.broker import Broker
+from app.http.dispatch import DispatchThread
+from app.http.health import health
+from app.http.jobs import jobs
+from app.http.login import login
+from app.logs import configure_logging
+from app.settings import Settings, get_settings
+from routing.rate_limits.limiter import Limiter as ProviderLimits
+from routing.rate_limits.limits import LimitPolicy
+
+BLUEPRINTS = (health, login, jobs)
+#: Bodies other than uploads: a form or a little JSON.
+SMALL_BODY_BYTES = 1024 * 1024
+
+
+def create_app(settings: Settings | None = None) -> APIFlask:
+    """Build the application. Raises `Misconfigured` for an environment that can't work."""
+    settings = settings or get_settings()
+    configure_logging(settings)
+    app = APIFlask(
+        __name__,
+        title="Laneway",
+        version=__version__,
+        spec_path=None,
+        docs_path=None,
+        json_errors=False,
+    )
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        MAX_CONTENT_LENGTH=SMALL_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=SMALL_BODY_BYTES,
+    )
+    _connect(app, settings)
+    # In this order: the id of a request first, then who is let in, then what is said to the browser.
+    access.register(app)
+    limits.register(app, settings)
+    security.register(app, settings)
+    auth.register(app)
+    problems.register(app)
+    openapi.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    if (pages := find_spec("app.console")) and pages.origin:
+        register_pages = getattr(import_module("app.console"), "register", None)
+        if register_pages:
+            register_pages(app)
+    for group in (tenants_cli, users_cli, keys_cli):
+        app.cli.add_command(group)
+    return app
+
+
+def _connect(app: APIFlask, settings: Settings) -> None:
+    """Put what views reach for into the application; nothing connects before it is used."""
+    app.extensions["broker"] = Broker(settings.redis_url)
+    app.extensions["provider_limits"] = ProviderLimits.connect(
+        settings.limits_url, LimitPolicy.from_settings(settings)
+    )
+    app.extensions["dispatch"] = DispatchThread()

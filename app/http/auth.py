@@ -1,0 +1,147 @@
+"""Who asks: a bearer's token or a page's session, looked up in the database at every request.
+
+A request with an Authorization header is judged by that header alone, so a cookie can never lend it rights; a request
+with a session that changes something must carry the page's token as well. Views say what they need with `signed_in` or
+`for_operators` and read `current_account()`; pages may use Flask-Login's `current_user`, which holds the same account.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+import structlog
+from flask import Flask, current_app, g, redirect, request, session, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from werkzeug.wrappers import Response
+
+from app.accounts.tokens import read_token
+from app.accounts.users import Account, find_account
+from app.db.scope import system_scope
+from app.errors import Forbidden, Unauthenticated
+from app.http.security import guard, is_unsafe
+
+P = ParamSpec("P")
+R = TypeVar("R")
+login_manager = LoginManager()
+
+
+class SessionUser(UserMixin):  # type: ignore[misc] # Flask-Login has no types
+    """Flask-Login's view of an account. Its id carries the password's stamp: a new password ends old sessions."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def get_id(self) -> str:
+        """Return what the session keeps."""
+        return f"{self.account.id}:{self.account.stamp}"
+
+
+@login_manager.user_loader  # type: ignore[untyped-decorator] # Flask-Login has no types
+def _load_session(kept: str) -> SessionUser | None:
+    name, _, stamp = kept.partition(":")
+    try:
+        user_id = UUID(name)
+    except ValueError:
+        return None
+    with system_scope() as connection:
+        account = find_account(connection, user_id, stamp)
+    return SessionUser(account) if account else None
+
+
+@login_manager.unauthorized_handler  # type: ignore[untyped-decorator] # Flask-Login has no types
+def _ask_to_sign_in() -> Response:
+    """Send a page's visitor to the login page; the API answers 401."""
+    if request.path.startswith("/api/") or "console.login" not in current_app.view_functions:
+        raise Unauthenticated("Sign in to go on.")
+    return redirect(url_for("console.login", next=request.full_path.rstrip("?")))
+
+
+def start_session(account: Account) -> None:
+    """Sign a person in on this browser. Whatever the session held before is dropped, so none can be planted."""
+    session.clear()
+    session.permanent = True
+    login_user(SessionUser(account))
+
+
+def end_session() -> None:
+    """Sign out on this browser."""
+    logout_user()
+    session.clear()
+
+
+def _from_bearer(header: str) -> Account:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
+    claim = read_token(token.strip())
+    with system_scope() as connection:
+        account = find_account(connection, claim.user_id, claim.stamp)
+    if account is None:
+        raise Unauthenticated("The access token is no longer valid; sign in again.")
+    return account
+
+
+def current_account() -> Account | None:
+    """Return who asks, None for nobody. Raises `Unauthenticated` for a token that is not good."""
+    if "account" not in g:
+        header = request.headers.get("Authorization")
+        if header is not None:
+            g.account = _from_bearer(header)
+        else:
+            g.account = current_user.account if current_user.is_authenticated else None
+            if g.account and is_unsafe() and request.path.startswith("/api/"):
+                # In the header only: looking for it in the form would read an upload before its time.
+                guard.check_header()
+        if g.account:
+            g.user_id = str(g.account.id)
+            structlog.contextvars.bind_contextvars(
+                user_id=str(g.account.id), tenant_id=str(g.account.tenant_id)
+            )
+    account: Account | None = g.account
+    return account
+
+
+def require_account() -> Account:
+    """Return who asks. Raises `Unauthenticated` for nobody."""
+    account = current_account()
+    if account is None:
+        raise Unauthenticated("Sign in, or send an access token.")
+    return account
+
+
+def require_tenant() -> tuple[Account, UUID]:
+    """Return who asks and for which client. Raises `Forbidden` for somebody without one."""
+    account = require_account()
+    if account.tenant_id is None:
+        raise Forbidden("This account belongs to no client, so it has no lists.")
+    return account, account.tenant_id
+
+
+def signed_in(view: Callable[P, R]) -> Callable[P, R]:
+    """Let only people in who have signed in."""
+
+    @wraps(view)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        require_account()
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def for_operators(view: Callable[P, R]) -> Callable[P, R]:
+    """Let only operators of the installation in."""
+
+    @wraps(view)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not require_account().is_operator:
+            raise Forbidden("Only operators of this installation see this.")
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def register(app: Flask) -> None:
+    """Put sessions in place, and `account` into every template of a view that asked who it is."""
+    login_manager.init_app(app)
+    app.context_processor(lambda: {"account": g.get("account")})

@@ -1,0 +1,23 @@
+"""What the factory puts into the application and views take out: the broker's client, the limiter, the dispatcher."""
+
+from typing import cast
+
+from flask import current_app
+
+from app.http.broker import Broker
+from routing.rate_limits.limiter import Limiter as ProviderLimits
+
+
+def broker() -> Broker:
+    """Return the application's view of Redis."""
+    return cast("Broker", current_app.extensions["broker"])
+
+
+def provider_limits() -> ProviderLimits:
+    """Return the limits of the providers' keys, for looking at them."""
+    return cast("ProviderLimits", current_app.extensions["provider_limits"])
+
+
+def dispatch_soon() -> None:
+    """Have new work released soon, after the commit. Returns at once and never raises."""
+    current_app.extensions["dispatch"]()

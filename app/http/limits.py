@@ -1,0 +1,88 @@
+"""How often one may ask: Flask-Limiter over Redis, by person where known, else by address.
+
+Without Redis the limits go on in this process's memory (looser: each process counts for itself) and a metric counts
+the requests concerned. Sign-in has limits of its own, by address and by e-mail, so that neither many addresses against
+one person nor one address against many gets far.
+"""
+
+import hashlib
+import math
+import time
+
+import structlog
+from flask import Flask, Response, request, session
+from flask_limiter import Limiter
+from limits import parse_many
+
+from app.accounts.tokens import read_token
+from app.accounts.users import normalise_email
+from app.errors import TooManyRequests, Unauthenticated
+from app.http.access import LIMITS_WITHOUT_REDIS
+from app.settings import Settings, get_settings
+
+log = structlog.get_logger(__name__)
+#: A request must not hang on a Redis that went silent; after this its limit is counted in memory.
+REDIS_TIMEOUT_SECONDS = 0.5
+
+
+def caller() -> str:
+    """Return whom to count for: the person a valid token or session names, else the address.
+
+    The person is not looked up here; the signature is proof enough to count.
+    """
+    header = request.headers.get("Authorization", "")
+    if header.startswith("Bearer "):
+        try:
+            return f"user:{read_token(header[7:]).user_id}"
+        except Unauthenticated:
+            return f"address:{request.remote_addr}"
+    named = str(session.get("_user_id", "")).partition(":")[0]
+    return f"user:{named}" if named else f"address:{request.remote_addr}"
+
+
+limiter = Limiter(
+    key_func=caller,
+    default_limits=[lambda: get_settings().api_limit],
+    in_memory_fallback_enabled=True,
+    swallow_errors=True,
+)
+upload_limit = limiter.limit(lambda: get_settings().upload_limit, override_defaults=False)
+
+
+def check_login(email: str) -> None:
+    """Count an attempt to sign in. Raises `TooManyRequests` with the seconds to wait."""
+    name = hashlib.sha256(normalise_email(email).encode()).hexdigest()[:32]
+    for limit in parse_many(get_settings().login_limit):
+        for scope, key in (("address", str(request.remote_addr)), ("email", name)):
+            try:
+                if limiter.limiter.hit(limit, "login", scope, key):
+                    continue
+                ends = limiter.limiter.get_window_stats(limit, "login", scope, key).reset_time
+            except Exception as error:  # noqa: BLE001 - whatever the store raises: people must be able to sign in
+                log.warning("login_not_limited", error=type(error).__name__)
+                continue
+            raise TooManyRequests(
+                "Too many attempts to sign in. Wait a little and try again.",
+                retry_after=max(1, math.ceil(ends - time.time())),
+            )
+
+
+def _count_fallback(response: Response) -> Response:
+    if limiter.enabled and limiter.limiter.storage is not limiter.storage:
+        LIMITS_WITHOUT_REDIS.inc()
+    return response
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Put the limits in front of every route but those that machines ask."""
+    app.config.update(
+        RATELIMIT_STORAGE_URI=settings.redis_url,
+        RATELIMIT_STORAGE_OPTIONS={
+            "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+            "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        },
+        RATELIMIT_HEADERS_ENABLED=False,
+        RATELIMIT_KEY_PREFIX="laneway:http",
+    )
+    limiter.init_app(app)
+    app.after_request(_count_fallback)

@@ -1,0 +1,284 @@
+"""What the API sends and takes, as Pydantic models: the contract that `/api/openapi.json` shows.
+
+Times are ISO 8601 in UTC. Where a field may be null it says so; nothing is left out.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from app.jobs.queries import JobView
+from app.jobs.status import JobStatus
+
+Verdict = Literal["valid", "invalid", "catch_all", "unknown"]
+JobState = Literal[
+    "scheduled",
+    "pending",
+    "processing",
+    "retrying",
+    "waiting",
+    "completed",
+    "failed",
+    "cancelled",
+    "dead_letter",
+]
+Cursor = Annotated[str, StringConstraints(max_length=100)]
+
+
+def _empty_is_none(value: object) -> object:
+    """A form's select without a choice sends an empty value."""
+    return None if value == "" else value
+
+
+class Input(BaseModel):
+    """What is sent must be known: a misspelt parameter is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Out(BaseModel):
+    """Read from the plain values of the domain."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class LoginIn(Input):
+    model_config = ConfigDict(extra="forbid")
+
+    email: str = Field(max_length=320)
+    password: str = Field(max_length=1000)
+
+
+class TokenOut(Out):
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme, RFC 6750
+    expires_in: int = Field(description="Seconds.")
+
+
+class JobListIn(Input):
+    cursor: Annotated[Cursor | None, BeforeValidator(_empty_is_none)] = None
+    limit: int = Field(default=25, ge=1, le=100)
+    status: Annotated[JobState | None, BeforeValidator(_empty_is_none)] = None
+
+
+class ResultListIn(Input):
+    cursor: Annotated[Cursor | None, BeforeValidator(_empty_is_none)] = None
+    limit: int = Field(default=50, ge=1, le=500)
+    verdict: Annotated[Verdict | None, BeforeValidator(_empty_is_none)] = None
+    q: Annotated[
+        Annotated[str, StringConstraints(max_length=254)] | None, BeforeValidator(_empty_is_none)
+    ] = Field(default=None, description="Any part of the address.")
+
+
+class ExportIn(Input):
+    verdict: Annotated[Verdict | None, BeforeValidator(_empty_is_none)] = None
+
+
+class CountsOut(Out):
+    valid: int
+    invalid: int
+    catch_all: int
+    unknown: int
+
+
+class LinksOut(Out):
+    self: str
+    status: str
+    results: str
+    csv: str
+
+
+class JobOut(Out):
+    id: UUID
+    kind: str
+    title: str
+    status: JobState
+    priority: int
+    tags: list[str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    created_by: str | None
+    webhook_url: str | None
+    error: str | None
+    lane: str | None = Field(description="The queue of the job's present work.")
+    total: int
+    done: int
+    counts: CountsOut
+    failed: int = Field(description="Rows without a provider's verdict; they can be retried.")
+    bad_rows: int
+    duplicate_rows: int
+    links: LinksOut
+
+    @classmethod
+    def of(cls, job: JobView) -> "JobOut":
+        """Return a job as it is sent."""
+        base = f"/api/enrichment/jobs/{job.id}"
+        links = LinksOut(
+            self=base, status=f"{base}/status", results=f"{base}/results", csv=f"{base}/results.csv"
+        )
+        return cls.model_validate({**vars(job), "links": links})
+
+
+class RetriedOut(JobOut):
+    retried_rows: int
+
+
+class JobListOut(Out):
+    jobs: list[JobOut]
+    next_cursor: str | None
+
+
+class StatusLaneOut(Out):
+    queue: str | None
+    workers: int
+    dedicated: bool
+
+
+class WaitingOut(Out):
+    reason: str
+    text: str
+    until: datetime | None
+
+
+class StatusOut(Out):
+    id: UUID
+    status: JobState
+    total: int
+    done: int
+    counts: CountsOut
+    failed: int
+    bad_rows: int
+    duplicate_rows: int
+    rate_per_second: float | None = Field(description="Over the last ten seconds.")
+    eta_seconds: int | None
+    lane: StatusLaneOut
+    waiting: WaitingOut | None
+    last_progress_at: datetime | None
+    health: Literal["ok", "slow", "stuck", "waiting", "ended"]
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, status: JobStatus) -> "StatusOut":
+        """Return a job's state as it is sent."""
+        lane = StatusLaneOut(
+            queue=status.job.lane, workers=status.workers, dedicated=status.is_dedicated
+        )
+        return cls.model_validate({**vars(status.job), **vars(status), "lane": lane})
+
+
+class ResultOut(Out):
+    item_no: int
+    line_no: int
+    email: str
+    verdict: Verdict | None
+    code: str | None
+    message: str | None
+    mx: str | None
+    provider: str | None
+    checked_at: datetime | None
+    failed: bool
+    duplicate_of: int | None
+
+
+class ResultListOut(Out):
+    results: list[ResultOut]
+    next_cursor: str | None
+    total_for_filter: int | None
+
+
+class RowErrorOut(Out):
+    line_no: int
+    reason: str
+    excerpt: str
+
+
+class RowErrorListOut(Out):
+    errors: list[RowErrorOut]
+    total: int
+
+
+class EmailColumnOut(Out):
+    index: int
+    name: str
+
+
+class PreviewProblemOut(Out):
+    code: str
+    detail: str
+
+
+class PreviewOut(Out):
+    format: str | None
+    encoding: str | None
+    columns: list[str]
+    email_column: EmailColumnOut | None
+    sample: list[list[str]]
+    problem: PreviewProblemOut | None
+
+
+class LaneOut(Out):
+    queue: str
+    kind: str
+    tenants: list[str]
+    dedicated: bool
+    messages: int | None
+    ready: int
+    deferred: int
+    released: int
+    running: int
+    oldest_seconds: float | None
+    workers: int
+    slots: int
+    rate_per_second: float | None
+    keys: int
+    keys_per_second: float | None
+    held_until: datetime | None
+    held_reason: str | None
+
+
+class LaneListOut(Out):
+    lanes: list[LaneOut]
+
+
+class KeyOut(Out):
+    id: UUID
+    tenant: str | None = Field(description="null: a key of the platform.")
+    provider: str
+    hint: str
+    spacing_ms: int
+    requests_per_window: int | None
+    window_seconds: int
+    daily_limit: int | None
+    enabled: bool
+    used_today: int
+    health: Literal["closed", "open", "half_open", "unknown"]
+    since: datetime | None
+    why: str | None
+    next_free_at: datetime | None
+    throttled_count: int
+
+
+class KeyListOut(Out):
+    keys: list[KeyOut]
+
+
+class HealthOut(Out):
+    status: str
+    service: str
+    version: str
+    reasons: list[str] = Field(default_factory=list)
+
+
+class ProblemOut(Out):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    request_id: str | None

@@ -1,0 +1,75 @@
+"""The API's description: `/api/openapi.json` for machines, `/api/docs` for people, rendered here, without a script."""
+
+from typing import Any, cast
+
+from apiflask import APIBlueprint, APIFlask
+from flask import Response, current_app, jsonify, render_template
+
+from app.http.models import ProblemOut
+
+openapi = APIBlueprint(
+    "openapi",
+    __name__,
+    url_prefix="/api",
+    enable_openapi=False,
+    template_folder="templates",
+    static_folder="static",
+    static_url_path="/docs/static",
+)
+_METHODS = ("get", "post", "put", "patch", "delete")
+_ABOUT = """Work for many clients, each on a lane of its own. Upload a list, watch it, fetch the answers.
+
+Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer …`. Errors are problem documents
+(RFC 9457) with a stable `code`; 429 and 503 carry `Retry-After`. Lists are paged with opaque cursors."""
+
+
+@openapi.get("/openapi.json")
+def show_spec() -> Response:
+    """Return the description."""
+    return jsonify(_spec())
+
+
+@openapi.get("/docs")
+def show_docs() -> str:
+    """Show the description as a page."""
+    spec = _spec()
+    operations = [
+        {"path": path, "method": method, **operation}
+        for path, item in spec["paths"].items()
+        for method, operation in item.items()
+        if method in _METHODS
+    ]
+    schemas = spec["components"]["schemas"]
+    return render_template("api/docs.html", spec=spec, operations=operations, schemas=schemas)
+
+
+def _spec() -> dict[str, Any]:
+    return cast("dict[str, Any]", cast("APIFlask", current_app).spec)
+
+
+def _use_problem_type(spec: dict[str, Any] | str) -> dict[str, Any] | str:
+    """Errors are sent as application/problem+json; the description would say application/json."""
+    assert isinstance(spec, dict), "the description is made as JSON"  # noqa: S101 - APIFlask's type allows YAML
+    for item in spec["paths"].values():
+        for operation in item.values():
+            for status, answer in operation.get("responses", {}).items():
+                if status >= "400" and "application/json" in answer.get("content", {}):
+                    answer["content"] = {
+                        "application/problem+json": answer["content"].pop("application/json")
+                    }
+    return spec
+
+
+def register(app: APIFlask) -> None:
+    """Describe the API."""
+    app.config.update(
+        DESCRIPTION=_ABOUT,
+        VALIDATION_ERROR_SCHEMA=ProblemOut,
+        HTTP_ERROR_SCHEMA=ProblemOut,
+        AUTO_SERVERS=False,
+    )
+    app.security_schemes = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    }
+    app.spec_processor(_use_problem_type)
+    app.register_blueprint(openapi)

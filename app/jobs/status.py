@@ -1,0 +1,173 @@
+"""How a job stands: what the page asks every two seconds, so it is one statement over indexes.
+
+The rate is what was recorded in the last ten seconds, counted by the ledger itself (migration 0002): it is the same for
+everybody who asks, and needs no poll before. "Slow" is told from "stuck", and both from waiting for a known reason.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from app.errors import NotFound
+from app.jobs.queries import COLUMNS, JOINS, JobView, view_of
+
+Health = Literal["ok", "slow", "stuck", "waiting", "ended"]
+Reason = Literal[
+    "daily_quota",
+    "window",
+    "circuit_open",
+    "no_worker",
+    "no_keys",
+    "queue",
+    "backend_down",
+    "retry",
+]
+RATE_SECONDS = 10.0
+#: Nothing recorded for this long, though a worker should be at it.
+STUCK_SECONDS = 60.0
+SLOW_SECONDS = 15.0
+SLOW_ROWS_PER_SECOND = 1.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a job waits for, in words for its owner; `until` when that is known."""
+
+    reason: Reason
+    text: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job stands at `updated_at`. Rates are rows a second; `eta_seconds` at the present rate."""
+
+    job: JobView
+    rate_per_second: float | None
+    eta_seconds: int | None
+    workers: int
+    is_dedicated: bool
+    waiting: Waiting | None
+    last_progress_at: datetime | None
+    health: Health
+    updated_at: datetime
+
+
+_STATUS = text(f"""
+    SELECT {COLUMNS}, clock_timestamp() AS at, p.workers, p.tenants AS lane_tenants,
+        h.until AS held_until, h.reason AS held_reason,
+        recent.rows AS recent_rows, greatest(recent.at, open_progress.at) AS progress_at,
+        EXISTS (SELECT 1 FROM chunks c WHERE c.queue = n.queue AND c.tenant_id = j.tenant_id
+                AND c.status IN ('released', 'running') AND c.job_id = j.id) AS is_in_flight
+    FROM jobs j {JOINS}
+    LEFT JOIN lane_holds h ON h.tenant_id = j.tenant_id AND h.kind = n.kind AND h.until > clock_timestamp()
+    CROSS JOIN LATERAL lane_presence(n.queue, :presence) p
+    CROSS JOIN LATERAL (
+        SELECT max(c.progress_at) AS at, coalesce(sum((c.done_items - c.prior_done) * :window
+            / greatest(:window, extract(epoch FROM clock_timestamp() - c.prior_at)::double precision)), 0) AS rows
+        FROM chunks c WHERE c.progress_at > clock_timestamp() - make_interval(secs => :window) AND c.job_id = j.id
+    ) recent
+    CROSS JOIN LATERAL (
+        SELECT max(c.progress_at) AS at FROM chunks c
+        WHERE c.job_id = j.id AND c.status IN ('ready', 'released', 'running') AND c.done_items > 0
+    ) open_progress
+    WHERE j.id = :job
+""")  # noqa: S608 - constants only
+#: Asked only of a job that does not move: when the first of its chunks that wait is due.
+_NEXT_DUE = text("""
+    SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
+        AND priority = :priority AND job_id = :job
+    ORDER BY run_at, id LIMIT 1
+""")
+
+
+def get_status(
+    connection: Connection, job_id: UUID, *, presence_seconds: float, is_broker_up: bool = True
+) -> JobStatus:
+    """Return how a job stands. Raises `NotFound`."""
+    row = connection.execute(
+        _STATUS, {"job": job_id, "presence": presence_seconds, "window": RATE_SECONDS}
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such job.")
+    job = view_of(row)
+    progress = None if job.done == 0 else max(filter(None, (row.progress_at, row.updated_at)))
+    rate = _rate(row, job)
+    quiet = (row.at - (progress or job.started_at or job.created_at)).total_seconds()
+    waiting = _waiting(connection, row, job, quiet, is_broker_up=is_broker_up)
+    return JobStatus(
+        job=job,
+        rate_per_second=rate,
+        eta_seconds=round((job.total - job.done) / rate) if rate and not job.is_ended else None,
+        workers=row.workers or 0,
+        is_dedicated=bool(row.is_dedicated),
+        waiting=waiting,
+        last_progress_at=progress,
+        health=_health(row, job, rate, quiet, waiting),
+        updated_at=row.at,
+    )
+
+
+def _rate(row: Row[Any], job: JobView) -> float | None:
+    if job.is_ended or not job.started_at or not row.recent_rows:
+        return None if job.is_ended or job.done == 0 else 0.0
+    age = (row.at - job.started_at).total_seconds()
+    return round(float(row.recent_rows) / float(min(RATE_SECONDS, max(1.0, age))), 1)
+
+
+def _health(
+    row: Row[Any], job: JobView, rate: float | None, quiet: float, waiting: Waiting | None
+) -> Health:
+    if job.is_ended:
+        return "ended"
+    if waiting:
+        return "waiting"
+    if row.chunk_kind == "parse":
+        # Parsing records nothing until it is through; its lease says that somebody is at it.
+        return "ok"
+    if quiet > STUCK_SECONDS:
+        return "stuck"
+    is_slow = quiet > SLOW_SECONDS or (rate is not None and rate < SLOW_ROWS_PER_SECOND)
+    return "slow" if is_slow else "ok"
+
+
+def _waiting(
+    connection: Connection, row: Row[Any], job: JobView, quiet: float, *, is_broker_up: bool
+) -> Waiting | None:
+    if job.is_ended:
+        return None
+    if not is_broker_up:
+        text = "the message broker does not answer; the list is safe and goes on when it is back"
+        return Waiting("backend_down", text)
+    if not row.workers:
+        return Waiting("no_worker", "no worker serves this lane at the moment")
+    # A lane at its limits is held for a moment again and again; that is not waiting.
+    return _obstacle(connection, row, job) if quiet >= RATE_SECONDS else None
+
+
+def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | None:
+    if row.held_until:
+        return _from_hold(row.held_reason, row.held_until)
+    if row.is_in_flight:
+        return None
+    due = connection.execute(
+        _NEXT_DUE, {"kind": row.chunk_kind, "priority": job.priority, "job": job.id}
+    ).scalar_one_or_none()
+    if due and due > row.at:
+        return Waiting("retry", f"the provider failed; next try {due:%H:%M:%S} UTC", due)
+    return Waiting("queue", "other work of this lane is ahead") if due else None
+
+
+def _from_hold(reason: str, until: datetime) -> Waiting:
+    """Put the limiter's reason (`routing.rate_limits`, as kept in `lane_holds`) into words."""
+    at = f"{until:%H:%M} UTC"
+    if reason == "daily_quota":
+        return Waiting("daily_quota", f"daily quota, resumes {at}", until)
+    if reason == "circuit_open":
+        return Waiting("circuit_open", f"the provider refused the keys; next try {at}", until)
+    if reason == "no_keys":
+        return Waiting("no_keys", "there is no enabled key for this client")
+    return Waiting("window", f"the keys' limits, next call {until:%H:%M:%S} UTC", until)
