@@ -7,7 +7,10 @@ from celery import shared_task
 from sqlalchemy import text
 
 from app.db.scope import system_scope
+from app.settings import get_settings
+from app.uploads.storage import LocalStorage
 from tasks import presence
+from tasks.orphans import remove_orphans
 
 log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 300
@@ -19,7 +22,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions and forget workers that are long gone; `skipped` when this tick was done."""
+    """Make the coming months' partitions, forget workers long gone, remove files without a job; `skipped` when this tick was done."""
     now = datetime.now(UTC)
     due = datetime.fromtimestamp(now.timestamp() // PERIOD_SECONDS * PERIOD_SECONDS, UTC)
     with system_scope() as connection:
@@ -27,5 +30,8 @@ def housekeeping() -> str:
             return "skipped"
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
-    log.info("housekeeping", partitions_made=partitions, workers_forgotten=gone)
+    orphans = remove_orphans(LocalStorage(get_settings().storage_path))
+    log.info(
+        "housekeeping", partitions_made=partitions, workers_forgotten=gone, files_removed=orphans
+    )
     return "done"

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from app.jobs.lanes import LaneRow, lane_overview
 from celery import Celery
 
 from app.db.scope import system_scope
+from app.jobs.lanes import LaneRow, lane_overview
 from tasks.dispatcher import broker_client
 
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
     ("OLDEST", "oldest_seconds"),
     ("WORKERS", "workers"),
     ("SLOTS", "slots"),
-    ("ROWS/S", "rows_per_second"),
+    ("ROWS/S", "rate_per_second"),
     ("KEYS", "keys"),
     ("KEYS/S", "keys_per_second"),
     ("WAITS FOR", "held_reason"),

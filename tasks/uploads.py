@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from app.uploads.storage import get_storage
 from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +17,7 @@ from app.jobs.lease import Lease
 from app.settings import get_settings
 from app.uploads.ingest import Ingested, load_list, settle_list
 from app.uploads.limits import ReadLimits
+from app.uploads.storage import LocalStorage, Storage
 from tasks.dispatcher import dispatch
 from tasks.presence import WORKER_ID
 
@@ -26,6 +26,11 @@ _FAIL = text("""
     UPDATE jobs SET status = 'failed', error = :error, finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE id = :job AND status IN ('pending', 'processing')
 """)
+
+
+def open_storage() -> Storage:
+    """Return where uploaded files are."""
+    return LocalStorage(get_settings().storage_path)
 
 
 class LeaseLost(Exception):
@@ -52,7 +57,7 @@ def parse_upload(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any
 
 
 def _parse(lease: Lease) -> str:
-    storage, key = get_storage(), str(lease.params["storage_key"])
+    storage, key = open_storage(), str(lease.params["storage_key"])
     try:
         with _renewed(lease):
             ingested = _ingest(lease)
@@ -80,7 +85,7 @@ def _parse(lease: Lease) -> str:
 def _ingest(lease: Lease) -> Ingested:
     settings = get_settings()
     with (
-        get_storage().open(str(lease.params["storage_key"])) as stream,
+        open_storage().open(str(lease.params["storage_key"])) as stream,
         tenant_scope(lease.tenant_id) as connection,
     ):
         tally, facts = load_list(
