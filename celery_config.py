@@ -11,7 +11,6 @@ from kombu import Exchange, Queue
 from app.settings import get_settings
 from routing import queues
 from tasks.bootsteps import install
-from tasks.queues_command import install_command
 from tasks.routes import router
 from tasks.worker_mode import consumed_queues
 
@@ -76,4 +75,3 @@ celery_app.conf.update(
     beat_schedule_filename=str(settings.storage_path.parent / f"celerybeat-schedule-{os.getuid()}"),
 )
 install(celery_app)
-install_command(celery_app)

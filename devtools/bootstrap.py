@@ -29,8 +29,9 @@ def lock_of(kind: str) -> Path:
 
 
 def digest_of(kind: str) -> str:
-    """Return the fingerprint of a lock file."""
-    return hashlib.sha256(lock_of(kind).read_bytes()).hexdigest()
+    """Return the fingerprint of a lock file, and of what the project says of itself."""
+    content = lock_of(kind).read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
 
 
 def read_stamp() -> dict[str, str]:
@@ -97,6 +98,30 @@ def install(python: Path, kind: str) -> None:
         )
 
 
+def install_project(python: Path) -> None:
+    """Install the checkout itself, as it lies here: the celery program finds its commands by metadata.
+
+    Nothing is fetched: the build tool came with the lock. Raises `BootstrapError`.
+    """
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--no-deps",
+        "--no-index",
+    ]
+    command += ["--no-user", "--disable-pip-version-check", "--no-build-isolation"]
+    command += ["--config-settings", "editable_mode=compat", "--editable", str(ROOT)]
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise BootstrapError(
+            "The checkout could not be installed into .venv (pip's message is above)."
+        )
+
+
 def prepare(kind: str) -> None:
     """Bring the environment to what the lock says. Raises `BootstrapError`."""
     wanted = digest_of(kind)
@@ -106,6 +131,7 @@ def prepare(kind: str) -> None:
     python = make_environment()
     STAMP.unlink(missing_ok=True)
     install(python, kind)
+    install_project(python)
     STAMP.write_text(json.dumps({brought: digest_of(brought) for brought in BRINGS[kind]}))
 
 

@@ -1,12 +1,10 @@
-"""`celery -A celery_config queues [--json]`: what each lane holds, for the operator at the terminal."""
+"""`celery -A celery_config queues [--json]`: what each lane holds. The program finds it by its entry point (pyproject.toml)."""
 
 import json as json_module
-import sys
 from dataclasses import asdict
 from typing import Any
 
 import click
-from celery import Celery
 
 from app.db.scope import system_scope
 from app.jobs.lanes import LaneRow, lane_overview
@@ -62,13 +60,3 @@ def queues_command(as_json: bool) -> None:  # noqa: FBT001 - click passes it so
         click.echo(json_module.dumps([asdict(lane) for lane in lanes], default=str, indent=2))
     else:
         click.echo(as_table(lanes))
-
-
-def install_command(_app: Celery) -> None:
-    """Add the command to the `celery` program, when it is that program which loads the configuration.
-
-    The program reads `-A` before it looks for the subcommand, so this is early enough.
-    """
-    program = sys.modules.get("celery.bin.celery")
-    if program is not None:
-        program.celery.add_command(queues_command)

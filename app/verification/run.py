@@ -145,7 +145,8 @@ class ChunkRun:
         except Throttled as throttled:
             self.wait = throttled
             self._halt("throttled")
-        except LimitsUnavailable:
+        except (LimitsUnavailable, DBAPIError):
+            # Keys and limits can't be had while Redis or PostgreSQL is away: nothing is called without them.
             self._halt("limits_unavailable")
         finally:
             self.waiting.discard(task)
