@@ -32,6 +32,7 @@ _PLAUSIBLE = [
     *("iso8859_2", "koi8_r", "mac_roman", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
 ]
 _WESTERN = "cp1252"
+_TELLING_BYTES = 65_536
 #: charset-normalizer's measure of disorder; nearer than this counts as equal.
 _ABOUT_EQUAL = 0.02
 #: "Ma³gorzata": Polish in cp1250, read as cp1252.
@@ -62,31 +63,29 @@ def first_non_ascii(stream: BinaryIO) -> bytes:
     return b""
 
 
-def detect_charset(sample: bytes) -> str:
+def detect_charset(sample: bytes, *, at_start: bool = True) -> str:
     """Return the Python codec name for text that looks like `sample`.
 
-    Raises `UnsupportedFile` when, so decoded, it is not text but something binary.
+    `at_start` says that the sample begins the file, where a byte order mark may stand. Raises
+    `UnsupportedFile` when, so decoded, it is not text but something binary.
     """
-    encoding = _guess(sample)
+    encoding = (_guess_wide(sample) if at_start else None) or _guess(sample)
     text = decode(sample, encoding)
-    if len(_CONTROLS.findall(text)) > 0.02 * len(text):
+    if len(_CONTROLS.findall(text)) > max(8, 0.02 * len(text)):
         raise not_a_table("binary data")
     return encoding
 
 
 def _guess(sample: bytes) -> str:
+    return "utf-8" if _fits_utf8(sample) else _guess_legacy(sample)
+
+
+def _guess_wide(sample: bytes) -> str | None:
+    """Recognise byte order marks and, without one, UTF-16: in Latin text every second byte is zero."""
     for bom, encoding in _BOMS:
         if sample.startswith(bom):
             return encoding
-    if wide := _wide(sample[:4096]):
-        return wide
-    if _fits_utf8(sample):
-        return "utf-8"
-    return _guess_legacy(sample)
-
-
-def _wide(sample: bytes) -> str | None:
-    """Recognise UTF-16 without a BOM: in Latin text every second byte is zero."""
+    sample = sample[:4096]
     half = len(sample) // 2
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     if odd > half * 0.3 and even <= half * 0.02:
@@ -107,19 +106,20 @@ def _fits_utf8(sample: bytes) -> bool:
 
 
 def _guess_legacy(sample: bytes) -> str:
-    # Only lines with something to tell: pure ASCII lines dilute the measure and cost time.
-    telling = b"\n".join(line for line in sample.splitlines() if not line.isascii())[:65_536]
+    # Only lines with something to tell: pure ASCII lines dilute the measure and cost time. Whole lines:
+    # half a character at the end would rule its encoding out.
+    telling = b"\n".join(line for line in sample.splitlines() if not line.isascii())
+    if len(sample) >= HEAD_BYTES or len(telling) > _TELLING_BYTES:
+        telling = telling[:_TELLING_BYTES].rpartition(b"\n")[0] or telling[:_TELLING_BYTES]
     matches = from_bytes(telling, cp_isolation=_PLAUSIBLE, enable_fallback=False)
-    others = [match for match in matches if match.encoding != _WESTERN]
     best = matches.best()
+    others = [match for match in matches if match.encoding != _WESTERN]
     if best is None or not others:
         return _WESTERN
     western = telling.decode(_WESTERN, "replace")
     if len(_SYMBOL_IN_WORD.findall(western)) * 50 > sum(char > "\x7f" for char in western):
         return str(others[0].encoding)
-    readings = {name for match in matches for name in match.could_be_from_charset}
-    if _WESTERN in readings:
-        chaos = min(m.chaos for m in matches if _WESTERN in m.could_be_from_charset)
-        if chaos <= best.chaos + _ABOUT_EQUAL:
-            return _WESTERN
+    as_western = [match.chaos for match in matches if _WESTERN in match.could_be_from_charset]
+    if as_western and min(as_western) <= best.chaos + _ABOUT_EQUAL:
+        return _WESTERN
     return str(best.encoding)

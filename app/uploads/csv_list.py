@@ -174,7 +174,7 @@ class _Records:
             self._unclosed += 1
             self._again = iter(record.taken + list(self._again))
             self._lines = chain(self._again, self._base)
-            problem = "a quotation mark is opened and never closed"
+            problem = "a quotation mark opens a cell that is not closed"
             block.bad.append(BadRow(line_no, problem, excerpt(line)))
             return None
         if any(UNDECODABLE in cell for cell in cells):
@@ -187,4 +187,5 @@ class _Records:
     def _parse(self, record: _LongRecord, line: str) -> list[str]:
         if not self._quotes_count:
             return line.rstrip("\r\n").split(self._delimiter, self._limits.max_columns)
-        return next(csv.reader(record, delimiter=self._delimiter))
+        # Strict: text after a closing mark means that another row's mark "closed" this one's cell.
+        return next(csv.reader(record, delimiter=self._delimiter, strict=True))

@@ -50,21 +50,17 @@ def find_header(rows: list[list[str]], email_column: str | None, max_columns: in
     rows = rows[:SAMPLE_ROWS]
     if not any(map(any, rows)):
         raise no_rows()
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    if width > max_columns:
+        raise UnsupportedFile(
+            f"The list has more than {max_columns:,} columns. Remove those that are not needed.",
+            reason="too_many_columns",
+        )
     wanted = (email_column or "").strip()
     named = _find_wanted(rows, wanted) if wanted else _find_named(rows)
     if named is not None:
-        header = _header(rows, named[0], named[1])
-    elif wanted:
-        header = _header_by_number(rows, wanted)
-    else:
-        header = _header_by_content(rows)
-    if len(header.columns) > max_columns:
-        raise UnsupportedFile(
-            f"The list has {len(header.columns)} columns; at most {max_columns} can be read. "
-            "Remove those that are not needed.",
-            reason="too_many_columns",
-        )
-    return header
+        return _header(rows, *named)
+    return _header_by_number(rows, wanted) if wanted else _header_by_content(rows)
 
 
 def no_rows() -> UnsupportedFile:

@@ -117,7 +117,7 @@ def _find_encoding(stream: BinaryIO, head: bytes, *, whole: bool) -> str:
     """Return the encoding; a long ASCII beginning says nothing about the names further down."""
     encoding = detect_charset(head)
     if whole and encoding == "utf-8" and head.isascii() and (telling := first_non_ascii(stream)):
-        return detect_charset(telling)
+        return detect_charset(telling, at_start=False)
     return encoding
 
 

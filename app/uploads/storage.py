@@ -131,9 +131,10 @@ def safe_name(filename: str) -> str:
     base = filename.replace("\\", "/").rpartition("/")[2]
     plain = unicodedata.normalize("NFKD", base).encode("ascii", "ignore").decode()
     stem, dot, ending = _UNSAFE.sub("_", plain).rpartition(".")
-    ending = (dot + ending)[:12] if dot and stem else ""
-    stem = (stem or _UNSAFE.sub("_", plain)).lstrip(".-")[: _NAME_CHARS - len(ending)]
-    return (stem or "list") + ending
+    if not dot:
+        stem, ending = ending, ""
+    ending = (dot + ending)[:12]
+    return (stem.lstrip(".-")[: _NAME_CHARS - len(ending)] or "list") + ending
 
 
 def _write(path: Path, source: Source, max_bytes: int) -> tuple[int, str]:
