@@ -15,13 +15,18 @@ from app.http.broker import Broker
 from app.http.dispatch import DispatchThread
 from app.http.health import health
 from app.http.jobs import jobs
+from app.http.lanes import lanes
 from app.http.login import login
+from app.http.metrics import metrics
+from app.http.results import results
+from app.http.uploads import uploads
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
+from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, jobs)
+BLUEPRINTS = (health, login, uploads, jobs, results, lanes, metrics)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 
@@ -68,4 +73,5 @@ def _connect(app: APIFlask, settings: Settings) -> None:
     app.extensions["provider_limits"] = ProviderLimits.connect(
         settings.limits_url, LimitPolicy.from_settings(settings)
     )
+    app.extensions["storage"] = LocalStorage(settings.storage_path)
     app.extensions["dispatch"] = DispatchThread()

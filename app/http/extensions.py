@@ -5,12 +5,18 @@ from typing import cast
 from flask import current_app
 
 from app.http.broker import Broker
+from app.uploads.storage import Storage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 
 
 def broker() -> Broker:
     """Return the application's view of Redis."""
     return cast("Broker", current_app.extensions["broker"])
+
+
+def storage() -> Storage:
+    """Return where uploaded files are kept."""
+    return cast("Storage", current_app.extensions["storage"])
 
 
 def provider_limits() -> ProviderLimits:

@@ -158,6 +158,7 @@ class StatusOut(Out):
     waiting: WaitingOut | None
     last_progress_at: datetime | None
     health: Literal["ok", "slow", "stuck", "waiting", "ended"]
+    error: str | None
     updated_at: datetime
 
     @classmethod

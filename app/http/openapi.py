@@ -6,6 +6,7 @@ from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, jsonify, render_template
 
 from app.http.models import ProblemOut
+from app.http.upload_form import IDEMPOTENCY_KEY, STREAMED_BODIES
 
 openapi = APIBlueprint(
     "openapi",
@@ -44,11 +45,19 @@ def show_docs() -> str:
 
 
 def _spec() -> dict[str, Any]:
-    return cast("dict[str, Any]", cast("APIFlask", current_app).spec)
+    """Return the description, made at the first call: the routes don't change."""
+    app = cast("APIFlask", current_app)
+    if "api_spec" not in app.extensions:
+        for blueprint in app.blueprints.values():
+            # APIFlask asks every blueprint; the pages' is Flask's own, which does not know.
+            if not isinstance(blueprint, APIBlueprint):
+                blueprint.enable_openapi = False  # type: ignore[attr-defined]
+        app.extensions["api_spec"] = app.spec
+    return cast("dict[str, Any]", app.extensions["api_spec"])
 
 
-def _use_problem_type(spec: dict[str, Any] | str) -> dict[str, Any] | str:
-    """Errors are sent as application/problem+json; the description would say application/json."""
+def _complete(spec: dict[str, Any] | str) -> dict[str, Any] | str:
+    """Say what APIFlask can't know: how errors are sent, and what the streamed routes take and give."""
     assert isinstance(spec, dict), "the description is made as JSON"  # noqa: S101 - APIFlask's type allows YAML
     for item in spec["paths"].values():
         for operation in item.values():
@@ -57,6 +66,11 @@ def _use_problem_type(spec: dict[str, Any] | str) -> dict[str, Any] | str:
                     answer["content"] = {
                         "application/problem+json": answer["content"].pop("application/json")
                     }
+    for path, body in STREAMED_BODIES.items():
+        spec["paths"][path]["post"]["requestBody"] = body
+    spec["paths"]["/api/uploads"]["post"]["parameters"] = [IDEMPOTENCY_KEY]
+    answers = spec["paths"]["/api/enrichment/jobs/{job_id}/results.csv"]["get"]["responses"]
+    answers["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
     return spec
 
 
@@ -64,12 +78,12 @@ def register(app: APIFlask) -> None:
     """Describe the API."""
     app.config.update(
         DESCRIPTION=_ABOUT,
-        VALIDATION_ERROR_SCHEMA=ProblemOut,
-        HTTP_ERROR_SCHEMA=ProblemOut,
+        VALIDATION_ERROR_SCHEMA=ProblemOut.model_json_schema(),
+        HTTP_ERROR_SCHEMA=ProblemOut.model_json_schema(),
         AUTO_SERVERS=False,
     )
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     }
-    app.spec_processor(_use_problem_type)
+    app.spec_processor(_complete)
     app.register_blueprint(openapi)

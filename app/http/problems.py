@@ -24,6 +24,7 @@ MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_SECONDS = 5
 #: SQLSTATE classes that mean "ask again" (PostgreSQL, appendix A): connection, shutdown, resources, serialisation.
 _PASSING = ("08", "57P", "53", "40", "55P03", "57014")
+_PYDANTIC_PREFIX = "Value error, "
 _NAMES = {
     400: ("bad_request", "The request can't be read"),
     401: ("unauthenticated", "Sign in first"),
@@ -90,7 +91,7 @@ def _from_apiflask(error: HTTPError) -> Problem:
     message = error.message or "Something went wrong"
     code, title = _NAMES.get(error.status_code, (f"http_{error.status_code}", message))
     fields = [
-        {"field": name, "message": message}
+        {"field": name, "message": message.removeprefix(_PYDANTIC_PREFIX)}
         for place in (error.detail if isinstance(error.detail, dict) else {}).values()
         for name, messages in (place.items() if isinstance(place, dict) else ())
         for message in messages
@@ -100,13 +101,15 @@ def _from_apiflask(error: HTTPError) -> Problem:
     return Problem(error.status_code, code, title, detail, extra=extra)
 
 
-def _from_validation(error: ValidationError) -> Problem:
-    fields = [
-        {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
+def field_errors(error: ValidationError) -> list[dict[str, str]]:
+    """Return what a model says about a request, field by field, without what was sent."""
+    return [
+        {
+            "field": ".".join(str(part) for part in e["loc"]),
+            "message": e["msg"].removeprefix(_PYDANTIC_PREFIX),
+        }
         for e in error.errors(include_input=False, include_url=False)
     ]
-    detail = "; ".join(f"{e['field']}: {e['message']}" for e in fields)
-    return Problem(422, *_NAMES[422], detail, extra={"errors": fields})
 
 
 def _from_database(error: Exception) -> Problem:
@@ -135,7 +138,6 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (LanewayError, _from_laneway),
     (HTTPError, _from_apiflask),
     (HTTPException, _from_http),
-    (ValidationError, _from_validation),
     (DBAPIError, _from_database),
     (PoolTimeout, _from_database),
     (Exception, _from_anything),

@@ -1,0 +1,105 @@
+"""`/metrics` for Prometheus: this process's requests, and the ledger's figures as every other view shows them.
+
+Open to a bearer of METRICS_TOKEN; without one, to this machine itself, and not through a proxy.
+"""
+
+import hmac
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import Forbidden
+from app.http.access import REGISTRY
+from app.http.extensions import broker
+from app.http.lanes import read_keys, read_lanes
+from app.http.limits import limiter
+from app.jobs.lanes import LaneRow
+from app.jobs.provider_keys import KeyRow
+from app.settings import get_settings
+
+metrics = Blueprint("metrics", __name__)
+limiter.exempt(metrics)
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: (name, what it says, field of LaneRow)
+_LANE_GAUGES = (
+    ("laneway_lane_messages", "Messages that wait in the broker (LLEN).", "messages"),
+    ("laneway_lane_chunks_ready", "Chunks that could be released.", "ready"),
+    ("laneway_lane_chunks_deferred", "Chunks that are put off to a later moment.", "deferred"),
+    ("laneway_lane_chunks_released", "Chunks released and not yet leased.", "released"),
+    ("laneway_lane_chunks_running", "Chunks being worked on.", "running"),
+    ("laneway_lane_oldest_seconds", "Age of the oldest chunk that waits.", "oldest_seconds"),
+    ("laneway_lane_workers", "Live worker processes.", "workers"),
+    ("laneway_lane_slots", "Slots of the live workers.", "slots"),
+    ("laneway_lane_rows_per_second", "Rows recorded a second.", "rate_per_second"),
+    ("laneway_lane_keys_per_second", "Calls a second that the keys allow.", "keys_per_second"),
+)
+
+
+class _LedgerCollector(Collector):
+    """Asks the database and Redis at each scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures; without the database, that it is down."""
+        up = GaugeMetricFamily("laneway_up", "Whether it answers.", labels=["part"])
+        up.add_metric(["redis"], float(broker().is_up()))
+        try:
+            lanes, keys = read_lanes(), read_keys()
+            up.add_metric(["database"], 1.0)
+        except SQLAlchemyError:
+            lanes, keys = [], []
+            up.add_metric(["database"], 0.0)
+        yield up
+        yield from _of_lanes(lanes)
+        yield from _of_keys(keys)
+
+
+def _of_lanes(lanes: list[LaneRow]) -> Iterator[Metric]:
+    for name, text, field in _LANE_GAUGES:
+        gauge = GaugeMetricFamily(name, text, labels=["queue", "kind"])
+        for lane in lanes:
+            value = getattr(lane, field)
+            if value is not None:
+                gauge.add_metric([lane.queue, lane.kind], float(value))
+        yield gauge
+
+
+def _of_keys(keys: list[KeyRow]) -> Iterator[Metric]:
+    labels = ["key", "tenant", "provider"]
+    used = GaugeMetricFamily("laneway_key_used_today", "Calls of the UTC day.", labels=labels)
+    healthy = GaugeMetricFamily("laneway_key_healthy", "1: circuit closed.", labels=labels)
+    throttled = GaugeMetricFamily("laneway_key_throttled", "Answers 429 so far.", labels=labels)
+    for key in keys:
+        names = [str(key.id), key.tenant or "", key.provider]
+        used.add_metric(names, key.used_today)
+        throttled.add_metric(names, key.throttled_count)
+        if key.health != "unknown":
+            healthy.add_metric(names, float(key.health == "closed"))
+    yield from (used, healthy, throttled)
+
+
+def _check_access() -> None:
+    token = get_settings().metrics_token
+    if token:
+        wanted = f"Bearer {token.get_secret_value()}"
+        if hmac.compare_digest(request.headers.get("Authorization", "").encode(), wanted.encode()):
+            return
+        raise Forbidden("Send METRICS_TOKEN as `Authorization: Bearer …`.")
+    # Behind a proxy on this machine everybody comes from loopback.
+    is_forwarded = any(
+        name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+    )
+    if is_forwarded or not (request.remote_addr or "").startswith(("127.", "::1")):
+        raise Forbidden("Without METRICS_TOKEN, /metrics answers this machine only.")
+
+
+@metrics.get("/metrics")
+def show_metrics() -> Response:
+    """Return the metrics."""
+    _check_access()
+    ledger = CollectorRegistry(auto_describe=False)
+    ledger.register(_LedgerCollector())
+    return Response(generate_latest(REGISTRY) + generate_latest(ledger), content_type=MEDIA_TYPE)

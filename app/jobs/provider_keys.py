@@ -1,0 +1,81 @@
+"""The provider keys as operators see them: limits from the database, health and use from the limiter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from app.errors import Unavailable
+from routing.rate_limits.limits import KeyState
+
+_KEYS = text("SELECT * FROM keys_overview()")
+
+
+class KeyStates(Protocol):
+    """What is needed of the limiter."""
+
+    def describe(self, key_ids: Sequence[str]) -> Mapping[str, KeyState]:
+        """Tell how keys stand. Raises `Unavailable` while its Redis does not answer."""
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """A key without its secret. `health` is "unknown" for a key that no worker has used yet, or without Redis."""
+
+    id: UUID
+    tenant: str | None
+    provider: str
+    hint: str
+    spacing_ms: int
+    requests_per_window: int | None
+    window_seconds: int
+    daily_limit: int | None
+    enabled: bool
+    used_today: int
+    health: Literal["closed", "open", "half_open", "unknown"]
+    since: datetime | None
+    why: str | None
+    next_free_at: datetime | None
+    throttled_count: int
+    spacing_multiplier: float
+
+
+def key_overview(connection: Connection, limiter: KeyStates | None) -> list[KeyRow]:
+    """Return every key, the platform's first. Needs no tenant's scope."""
+    rows = connection.execute(_KEYS).all()
+    states: Mapping[str, KeyState] = {}
+    if limiter is not None and rows:
+        try:
+            states = limiter.describe([row.fingerprint for row in rows])
+        except Unavailable:
+            states = {}
+    return [_key(row, states.get(row.fingerprint)) for row in rows]
+
+
+def _moment(ms: int) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+
+def _key(row: Row[Any], state: KeyState | None) -> KeyRow:
+    return KeyRow(
+        id=row.id,
+        tenant=row.tenant_slug,
+        provider=row.provider,
+        hint=row.hint,
+        spacing_ms=row.spacing_ms,
+        requests_per_window=row.requests_per_window,
+        window_seconds=row.window_seconds,
+        daily_limit=row.daily_limit,
+        enabled=row.is_enabled,
+        # The limiter counts at the moment of the grant, the database a second later and through its losses.
+        used_today=max(row.used_today, state.used_today if state else 0),
+        health=state.state if state else "unknown",
+        since=_moment(state.since_ms) if state else None,
+        why=(state.why or None) if state else None,
+        next_free_at=_moment(state.next_free_ms) if state else None,
+        throttled_count=state.throttled_count if state else 0,
+        spacing_multiplier=state.spacing_multiplier if state else 1.0,
+    )
