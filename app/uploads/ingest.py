@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from uuid import UUID
 
+from psycopg2.errors import QueryCanceled
 from sqlalchemy import Connection, text
 
-from app.errors import UnsupportedFile
+from app.errors import LanewayError, UnsupportedFile
 from app.jobs.submit import cut_chunks
 from app.uploads.copy_text import COLUMNS, CopyStream, encode_copy
 from app.uploads.limits import ReadLimits
@@ -76,10 +77,16 @@ def load_list(
     tally = _Tally()
     with open_list(stream, email_column=email_column, limits=limits) as rows:
 
+        refusals: list[LanewayError] = []
+
         def counted() -> Iterator[LeadBlock]:
-            for block in rows.blocks():
-                tally.items += len(block.emails)
-                yield block
+            try:
+                for block in rows.blocks():
+                    tally.items += len(block.emails)
+                    yield block
+            except LanewayError as error:
+                refusals.append(error)
+                raise
 
         def keep(bad: list[BadRow]) -> None:
             tally.bad += len(bad)
@@ -93,6 +100,11 @@ def load_list(
                 CopyStream(encode_copy(counted(), before=f"{job_id}\t", on_bad=keep)),
                 size=262_144,
             )
+        except QueryCanceled:
+            # The driver turns whatever reading raises into this; the list's own words say more.
+            if refusals:
+                raise refusals[0] from None
+            raise
         finally:
             cursor.close()
         facts: dict[str, object] = {
