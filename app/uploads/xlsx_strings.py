@@ -53,6 +53,8 @@ class SharedStrings:
         """Return string `index`. Raises `IndexError` where there is none, `TooLarge` past the limit."""
         if (cached := self._cache.get(index)) is not None:
             return cached
+        if index < 0:
+            raise IndexError("no such shared string")
         while index >= len(self._ends) - 1:
             self._unpack()
         text = self._load(self._ends[index], self._ends[index + 1])

@@ -44,6 +44,7 @@ def _write(rows: list[list[str]], delimiter: str, ending: str, quoting: int) -> 
     return file.getvalue()
 
 
+@settings(deadline=None)
 @given(
     rows=ROWS,
     delimiter=st.sampled_from(",;\t|"),
@@ -80,6 +81,7 @@ def test_blocks_and_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         assert _read(data).cells == rows
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(ENCODINGS), st.sampled_from(",;\t|"))
 def test_any_bytes_give_rows(data: bytes, encoding: str, delimiter: str) -> None:
     data = codecs.BOM_UTF16_LE * (encoding == "utf-16") + data
@@ -156,7 +158,7 @@ def test_a_row_that_is_too_long_is_reported_and_passed_by() -> None:
     assert len(found.bad[0].excerpt) < 130
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(['"', ",", "\n", "x", '""', "\r\n"]), max_size=200))
 def test_every_line_is_in_a_row_or_reported(parts: list[str]) -> None:
     text = "".join(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import LanewayError, TooLarge, UnsupportedFile
@@ -262,6 +262,7 @@ def _try(read: Callable[[], object]) -> None:
         assert error.message[0].isupper() and error.message.endswith(".")  # noqa: PT017, PT018
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=2_000)
     | st.text(max_size=500).map(str.encode)
@@ -278,6 +279,7 @@ def test_any_file_is_read_or_refused(data: bytes, email_column: str | None) -> N
     _try(lambda: inspect(io.BytesIO(data), email_column=email_column))
 
 
+@settings(deadline=None)
 @given(
     names=st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc"])), min_size=1, max_size=30

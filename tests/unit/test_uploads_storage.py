@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput, NotFound, TooLarge
@@ -120,6 +120,7 @@ def test_old_files_and_cut_off_ones_are_found(storage: LocalStorage, tmp_path: P
     assert not partial.exists()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_name_becomes_a_safe_one(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     safe = safe_name(name)
