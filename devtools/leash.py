@@ -4,6 +4,7 @@ One keeper a process, started with the first child. A forked copy of this proces
 the keeper acts when the last copy has ended.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -17,6 +18,8 @@ from types import FrameType
 #: Processes of a higher wave end first: workers before the servers that they talk to.
 SERVICE_WAVE = 1
 SERVER_WAVE = 0
+#: How long an orderly end waits for the keeper; it ends what is left also without us.
+CLOSE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
@@ -65,6 +68,16 @@ class Leash:
         with self._mutex:
             return self._ensure().pid
 
+    def close(self) -> None:
+        """Let the keeper see the end of the pipe and wait for it: at an orderly end it has nothing to do."""
+        with self._mutex:
+            keeper, self._keeper = self._keeper, None
+        if keeper is None or keeper.stdin is None:
+            return
+        keeper.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            keeper.wait(CLOSE_SECONDS)
+
     def _send(self, order: str) -> None:
         with self._mutex:
             pipe = self._ensure().stdin
@@ -90,3 +103,4 @@ class Leash:
 
 
 leash = Leash()
+atexit.register(leash.close)

@@ -36,6 +36,8 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # A statement that fails may carry a password or its hash.
+    "log_min_error_statement": "panic",
 }
 #: For clusters that are deleted afterwards. What was committed outlives a kill of the server (so commits
 #: stay synchronous), but not a crash of the machine.
