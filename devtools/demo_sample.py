@@ -70,7 +70,7 @@ def print_summary(jobs: Sequence[SampleJob], terminal: Terminal) -> None:
             str(job.total),
             *(str(job.count(verdict)) for verdict in VERDICTS),
             str(job.status.get("bad_rows", 0)),
-            str(job.status.get("duplicates", 0)),
+            str(job.status.get("duplicate_rows", 0)),
             str(round(job.seconds)),
         )
         for job in jobs
