@@ -12,10 +12,12 @@ from celery import Celery, bootsteps, signals
 from sqlalchemy.exc import OperationalError
 
 from app.db.engine import dispose_after_fork
-from app.db.scope import system_scope
+from app.db.scope import system_scope, tenant_scope
 from app.errors import LanewayError
+from app.jobs.lease import lift_holds
 from app.logs import configure_logging
 from app.settings import get_settings
+from routing import queues as queue_names
 from routing.worker_configs import find_client
 from tasks import worker_mode
 from tasks.dispatch_loop import DispatchLoop
@@ -53,6 +55,10 @@ def greet(queues: list[str]) -> Presence:
                 raise
             time.sleep(1)
     warning = worker_mode.check_client(settings, lane)
+    if keys and lane is not None:
+        # A hold was made by the keys of before; these may have something to give.
+        with tenant_scope(lane.tenant_id) as connection:
+            lift_holds(connection, queue_names.KINDS["verify"].name)
     lines = [
         "🔒 DEDICATED WORKER MODE",
         f"   Client ID: {client}",

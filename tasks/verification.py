@@ -7,6 +7,8 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 
+from app.db.scope import system_scope
+from app.jobs.release import recall
 from app.settings import get_settings
 from app.verification.run import run_chunk
 from tasks.runtime import runtime
@@ -25,7 +27,9 @@ def process_tools() -> VerificationTools:
 def verify_chunk(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> str:
     """Try chunk `chunk` with fence `fence`; return how it ended."""
     if runtime.draining:
-        # Not taken: the recovery of lost messages gives it to another worker.
+        # Not taken, so that another worker has it at once.
+        with system_scope() as connection:
+            recall(connection, [chunk])
         return "draining"
     how = runtime.run(run_chunk(process_tools().for_run(), chunk, fence, UUID(tenant_id)))
     log.info("chunk_ended", chunk_id=chunk, fence=fence, job_id=job, tenant_id=tenant_id, how=how)

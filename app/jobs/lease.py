@@ -185,6 +185,11 @@ def put_back(
     )
 
 
+def lift_holds(connection: Connection, kind: str) -> None:
+    """Release the tenant's chunks of this kind again, whatever held them: its keys may be others now."""
+    connection.execute(text("DELETE FROM lane_holds WHERE kind = :kind"), {"kind": kind})
+
+
 def hold_lane(connection: Connection, kind: str, until: datetime, reason: str) -> None:
     """Release none of the tenant's chunks of this kind before `until`; `reason` is shown to people."""
     connection.execute(_HOLD, {"kind": kind, "until": until, "reason": reason})

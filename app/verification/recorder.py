@@ -5,10 +5,10 @@ they were paid for, and the chunk makes no new calls.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.db.scope import tenant_scope
@@ -65,20 +65,15 @@ class Recorder:
                 self._tools.on_recorded(done.recorded)
             return done
 
-    async def end(
-        self, action: Any, retries: Mapping[int, tuple[int, float, str]] | None = None
-    ) -> bool:
+    async def end(self, action: Callable[[Connection], bool]) -> bool:
         """Record the rest and call `action(connection)` in the same transaction; False: the chunk is not ours any more."""
         async with self._one_at_a_time:
             batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
 
             def write() -> bool:
                 with tenant_scope(self._lease.tenant_id) as connection:
-                    if not ledger.record(
-                        connection, self._lease, batch, seconds=seconds, retries=retries
-                    ).held:
-                        return False
-                    return bool(action(connection))
+                    kept = ledger.record(connection, self._lease, batch, seconds=seconds)
+                    return kept.held and action(connection)
 
             held = await self._tools.in_thread(write)
             if held:

@@ -1,0 +1,80 @@
+"""How the run of a chunk ends: finished, cancelled, or handed back with the moment to go on."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from app.jobs import lease as ledger
+from app.jobs.lease import Lease
+from app.verification.agenda import Agenda
+from app.verification.recorder import Recorder
+from app.verification.tools import Tools
+from routing.rate_limits.errors import Throttled
+
+log = structlog.get_logger(__name__)
+#: A held lane is released this much before its keys are free, so that the calls are ready when they are.
+HEAD_START = timedelta(seconds=1)
+#: What limits that can't be asked cost: they fail closed, and nothing is called until they answer.
+LIMITS_AWAY = timedelta(seconds=2)
+
+Action = Callable[[Connection], bool]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What to write with the last record, and the word for it."""
+
+    how: str
+    action: Action
+
+
+def choose_ending(
+    lease: Lease, agenda: Agenda, halted: str | None, throttled: Throttled | None
+) -> Ending:
+    """Decide how a run ends that still holds its lease. `halted` is why it stopped early, None: it did not."""
+    retries = dict(agenda.retries)
+
+    def put_back(run_at: datetime) -> Action:
+        return lambda c: ledger.put_back(c, lease, run_at, retries)
+
+    if not agenda:
+        return Ending("done", lambda c: ledger.finish(c, lease))
+    if halted == "cancelled":
+        return Ending("cancelled", lambda c: ledger.finish(c, lease, "cancelled"))
+    if halted == "throttled" and throttled is not None:
+        run_at, reason = throttled.not_before - HEAD_START, throttled.reason
+
+        def hold(connection: Connection) -> bool:
+            # The whole lane: the client's other chunks would find the same keys empty, one after the other.
+            ledger.hold_lane(connection, lease.kind, run_at, reason)
+            return ledger.put_back(connection, lease, run_at, retries)
+
+        return Ending("throttled", hold)
+    if halted == "limits_unavailable":
+        return Ending(halted, put_back(datetime.now(UTC) + LIMITS_AWAY))
+    if halted:
+        # It keeps its place: what was begun first ends first.
+        return Ending(halted, put_back(lease.run_at))
+    return Ending("retry", put_back(agenda.next_moment()))
+
+
+async def write_ending(tools: Tools, recorder: Recorder, lease: Lease, ending: Ending) -> str:
+    """Record the rest and end the chunk; return how it ended, `lost` when it was another's by then.
+
+    While the database is away it keeps trying, until the process must go.
+    """
+    while True:
+        try:
+            return ending.how if await recorder.end(ending.action) else "lost"
+        except DBAPIError as error:
+            drain_by = tools.drain_by()
+            if drain_by is not None and time.monotonic() > drain_by:
+                raise
+            log.warning("chunk_not_ended", chunk_id=lease.chunk_id, error=type(error.orig).__name__)
+            await asyncio.sleep(1)
