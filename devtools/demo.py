@@ -53,7 +53,7 @@ def show_addresses(options: Options, secrets: Secrets, terminal: Terminal) -> No
     """Print where everything is and how to get in."""
     terminal.say()
     terminal.say(f"  Pages    {options.url}")
-    terminal.say(f"  API      {options.url}/api/openapi.json")
+    terminal.say(f"  API      {options.url}/api/docs")
     terminal.say(f"  Flower   {options.flower_url}   operator / {secrets.flower_password}")
     terminal.say(f"  Logs     {options.home / 'logs'}")
     terminal.say()

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.factory import create_app
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
 from app.db.engine import owner_engine
+from app.factory import create_app
 from devtools.demo_clients import ACME, CLIENTS, OPERATOR, PLATFORM_KEYS, Client, Key
 from devtools.errors import SetupError
 

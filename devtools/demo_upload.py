@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ class SampleJob:
         return None
 
 
+class RefusedError(SetupError):
+    """The API answered with an error; `status` is its number."""
+
+    def __init__(self, path: str, status: int, text: str) -> None:
+        super().__init__(f"{path} answered {status}: {text}")
+        self.status = status
+
+
 class DemoClient:
     """Calls the API at `url` as people and programs would."""
 
@@ -67,7 +76,16 @@ class DemoClient:
         """Return an access token. Raises `SetupError`."""
         body = json.dumps({"email": email, "password": password}).encode()
         headers = {"Content-Type": "application/json"}
-        token: str = self._call("/api/auth/login", body, headers)["access_token"]
+        try:
+            token: str = self._call("/api/auth/login", body, headers)["access_token"]
+        except RefusedError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            raise SetupError(
+                f"{email} has another password in this database than in LANEWAY_HOME: it was made from "
+                "another home, or changed. Use that home, an empty database, or "
+                f"`flask --app app.factory users password {email}`."
+            ) from None
         return token
 
     def upload(self, client: str, token: str, path: Path) -> SampleJob:
@@ -99,6 +117,6 @@ class DemoClient:
                 return answer
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")[:500]
-            raise SetupError(f"{path} answered {error.code}: {text}") from None
+            raise RefusedError(path, error.code, text) from None
         except (OSError, ValueError) as error:
             raise SetupError(f"{path} did not answer: {error}") from None
