@@ -59,12 +59,21 @@ class Call(Generic[T]):
 
 
 def reserve(
-    policy: LimitPolicy, pool: PoolRef, n: int, horizon_ms: int | None, now_ms: int | None
+    policy: LimitPolicy,
+    pool: PoolRef,
+    n: int,
+    *,
+    horizon_ms: int | None,
+    slack_ms: int,
+    now_ms: int | None,
 ) -> Call[Reservation]:
-    """Reserve up to `n` calls on the keys of `pool`, at most `horizon_ms` ahead."""
+    """Reserve up to `n` calls on the keys of `pool`, at most `horizon_ms` ahead.
+
+    Each slot may be used up to `slack_ms` after its moment; the next ones keep clear of that.
+    """
     horizon = policy.horizon_ms if horizon_ms is None else horizon_ms
     margins = (policy.spacing_margin_ms, policy.window_margin_ms)
-    args = (_now(now_ms), n, horizon, *margins, policy.probe_lease_ms)
+    args = (_now(now_ms), n, horizon, *margins, policy.probe_lease_ms, slack_ms)
 
     def read(reply: Any) -> Reservation:
         now_us, not_before, reason, unknown, flat = reply
@@ -115,10 +124,10 @@ def clean_reports(counts: Mapping[str, int]) -> list[Report]:
 
 def postpone(
     policy: LimitPolicy, key_id: str, seq: int, delay_ms: int, now_ms: int | None
-) -> Call[tuple[int, int]]:
-    """Move a key's latest grant to `delay_ms` from now. Answers (now in µs, new moment or 0)."""
+) -> Call[int | None]:
+    """Move a key's latest grant to `delay_ms` from now. Answers the new moment, None if it can't."""
     args = (_now(now_ms), policy.window_margin_ms, key_id, seq, delay_ms)
-    return Call(POSTPONE, (), args, lambda reply: (reply[0], reply[1]))
+    return Call(POSTPONE, (), args, lambda reply: reply or None)
 
 
 def describe(

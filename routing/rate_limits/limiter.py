@@ -107,10 +107,20 @@ class Limiter:
         return self.run(calls.define_pool(pool)) if pool.key_ids else []
 
     def reserve(
-        self, pool: PoolRef, n: int = 1, *, horizon_ms: int | None = None, now_ms: int | None = None
+        self,
+        pool: PoolRef,
+        n: int = 1,
+        *,
+        horizon_ms: int | None = None,
+        slack_ms: int = 0,
+        now_ms: int | None = None,
     ) -> Reservation:
         """Reserve up to `n` calls on the keys that are free first."""
-        return self.run(calls.reserve(self.policy, pool, n, horizon_ms, now_ms))
+        return self.run(
+            calls.reserve(
+                self.policy, pool, n, horizon_ms=horizon_ms, slack_ms=slack_ms, now_ms=now_ms
+            )
+        )
 
     def report(self, reports: Sequence[Report], *, now_ms: int | None = None) -> list[str]:
         """Take in several reports at once. Returns one circuit state each, '' for unknown keys."""
@@ -152,7 +162,7 @@ class Limiter:
         self, key_id: str, seq: int, delay_ms: int, *, now_ms: int | None = None
     ) -> int | None:
         """Move the key's latest grant to `delay_ms` from now; None when a later one is out."""
-        return self.run(calls.postpone(self.policy, key_id, seq, delay_ms, now_ms))[1] or None
+        return self.run(calls.postpone(self.policy, key_id, seq, delay_ms, now_ms))
 
     def describe(
         self, key_ids: Sequence[str], *, now_ms: int | None = None
@@ -197,17 +207,21 @@ class AsyncLimiter:
         return call.read(reply)
 
     async def reserve(
-        self, pool: PoolRef, n: int = 1, *, horizon_ms: int | None = None
+        self, pool: PoolRef, n: int = 1, *, horizon_ms: int | None = None, slack_ms: int = 0
     ) -> Reservation:
         """Reserve up to `n` calls on the keys that are free first."""
-        return await self.run(calls.reserve(self.policy, pool, n, horizon_ms, None))
+        return await self.run(
+            calls.reserve(
+                self.policy, pool, n, horizon_ms=horizon_ms, slack_ms=slack_ms, now_ms=None
+            )
+        )
 
     async def report(self, reports: Sequence[Report]) -> list[str]:
         """Take in several reports at once. Returns one circuit state each, '' for unknown keys."""
         return await self.run(calls.feedback(self.policy, reports, None))
 
-    async def postpone(self, key_id: str, seq: int, delay_ms: int) -> tuple[int, int]:
-        """Move the key's latest grant. Returns (now in µs, new moment in ms or 0)."""
+    async def postpone(self, key_id: str, seq: int, delay_ms: int) -> int | None:
+        """Move the key's latest grant to `delay_ms` from now; None when a later one is out."""
         return await self.run(calls.postpone(self.policy, key_id, seq, delay_ms, None))
 
     async def describe(self, key_ids: Sequence[str]) -> Mapping[str, KeyState]:

@@ -5,17 +5,17 @@
 --
 -- ARGV  1 now ('' = server clock)  2 window margin ms  3 key id  4 sequence number of the grant
 --       5 ms from now to the new moment
--- Reply {now us, new moment ms, 0 = not possible}
+-- Reply the new moment in ms, 0 = not possible
 
-local now, now_us = clock(ARGV[1])
+local now = clock(ARGV[1])
 local guard, key = tonumber(ARGV[2]), load_key(ARGV[3])
-if not key or key.seq ~= tonumber(ARGV[4]) then return {now_us, 0} end
+if not key or key.seq ~= tonumber(ARGV[4]) then return 0 end
 
 local at = math.max(now + tonumber(ARGV[5]), key.last)
-if key.daily and at > day_start(key, key.day + 1) - guard then return {now_us, 0} end
+if key.daily and at > day_start(key, key.day + 1) - guard then return 0 end
 
 for _, window in ipairs(key.windows) do
   if redis.call('LLEN', window.ring) > 0 then redis.call('LSET', window.ring, 0, at) end
 end
 redis.call('HSET', key_name(key.id), 'last', at)
-return {now_us, at}
+return at

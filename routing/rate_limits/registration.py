@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from routing.rate_limits import calls
+from routing.rate_limits.errors import LimitsUnavailable
 from routing.rate_limits.limiter import AsyncLimiter, Limiter
 from routing.rate_limits.limits import KeyLimits, LimitPolicy, PoolRef, name_pool
 
@@ -101,4 +102,10 @@ def _pick(keys: Sequence[KeyLimits], ids: Sequence[str]) -> list[KeyLimits]:
 
 
 def _ask(begin_use: Callable[[str], PriorUse], keys: Sequence[KeyLimits]) -> list[PriorUse]:
-    return [begin_use(key.key_id) for key in keys]
+    try:
+        return [begin_use(key.key_id) for key in keys]
+    except Exception as error:
+        raise LimitsUnavailable(
+            "The record of keys' use can't be read, so no key is used. Check DATABASE_URL.",
+            retry_after=1,
+        ) from error

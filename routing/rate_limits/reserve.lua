@@ -32,7 +32,8 @@
 --
 -- KEYS  1 pool
 -- ARGV  1 now ('' = server clock)  2 n  3 horizon ms  4 spacing margin ms  5 window margin ms
---       6 probe lease ms
+--       6 probe lease ms  7 slack ms: the caller may use each slot up to so much later than granted,
+--       and the key's next grants keep clear of that
 -- Reply {now us, not before ms (0: all granted), reason, {unknown ids}, {id, at, seq, count, ...}}
 --       reason: '' | spacing | window | daily_quota | circuit_open | no_keys | pool_unknown
 
@@ -40,7 +41,7 @@ local pool, wanted = KEYS[1], tonumber(ARGV[2])
 local now, now_us = clock(ARGV[1])
 local horizon = now + tonumber(ARGV[3])
 local margins = {spacing = tonumber(ARGV[4]), window = tonumber(ARGV[5])}
-local probe_lease = tonumber(ARGV[6])
+local probe_lease, slack = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, {}} end
 
@@ -63,12 +64,13 @@ local function is_unlimited(key)
   return key.spacing == 0 and #key.windows == 0 and not key.daily and key.state == 'closed'
 end
 
-local function record(key, at, count)
+local function record(key, at, count, spare)
   local day = day_of(key, at)
   key.used = used_on(key, day) + count
-  key.day, key.last, key.seq, key.dirty = day, at, key.seq + count, true
+  local latest = at + spare
+  key.day, key.last, key.seq, key.dirty = day, latest, key.seq + count, true
   for _, window in ipairs(key.windows) do
-    window.held = redis.call('LPUSH', window.ring, at)
+    window.held = redis.call('LPUSH', window.ring, latest)
     if window.held > window.count then
       redis.call('LTRIM', window.ring, 0, window.count - 1)
       window.held = window.count
@@ -82,8 +84,12 @@ end
 
 local function grant(key)
   local at, count = key.at, 1
-  if is_unlimited(key) and at == now then count = wanted - granted end
-  record(key, at, count)
+  if is_unlimited(key) and at == now then
+    count = wanted - granted
+    record(key, at, count, 0)
+  else
+    record(key, at, count, slack)
+  end
   plan(key)
   redis.call('ZADD', pool, key.at, key.id)
   granted = granted + count

@@ -77,9 +77,7 @@ class ModelKey:
 
 
 def a_limit(draw: st.DrawFn, key_id: str, lengths: tuple[int, ...]) -> KeyLimits:
-    windows = tuple(
-        Window(draw(st.integers(1, 6)), ms) for ms in lengths if draw(st.booleans())
-    )
+    windows = tuple(Window(draw(st.integers(1, 6)), ms) for ms in lengths if draw(st.booleans()))
     spacing = draw(st.sampled_from([0, 0, 20, 125, 250]))
     daily = draw(st.sampled_from([None, 5, 40]))
     if not spacing and not windows and daily is None:
@@ -123,17 +121,18 @@ class LimiterAgainstModel(RuleBasedStateMachine):
     @rule(
         n=st.integers(1, 12),
         horizon=st.sampled_from([0, 100, 2_000]),
+        slack=st.sampled_from([0, 0, 20]),
         which=st.sampled_from([0, 0, 1]),
     )
-    def reserve(self, n: int, horizon: int, which: int) -> None:
+    def reserve(self, n: int, horizon: int, slack: int, which: int) -> None:
         pool = self.pools[which]
-        answer = self.limiter.reserve(pool, n, horizon_ms=horizon, now_ms=self.now)
+        answer = self.limiter.reserve(pool, n, horizon_ms=horizon, slack_ms=slack, now_ms=self.now)
         for slot in answer.slots:
             assert slot.at_ms == self.earliest(pool)
             assert slot.at_ms == self.model[slot.key_id].next_free(self.now)
             assert slot.at_ms <= self.now + horizon
             assert slot.calls == 1
-            self.model[slot.key_id].grants.append(slot.at_ms)
+            self.model[slot.key_id].grants.append(slot.at_ms + slack)
         if len(answer.slots) < n:
             assert answer.not_before_ms == self.earliest(pool) > self.now + horizon
             assert answer.reason in {"spacing", "window", "daily_quota"}

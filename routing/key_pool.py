@@ -1,0 +1,308 @@
+"""Hands out permissions to call a provider, on the asyncio loop of a worker process.
+
+A pool serves any number of waiters with its keys. One task, the pump, reserves slots for all of them
+in batches, a little ahead; when a slot's moment comes, the tenant whose turn it is gets it. What
+always holds: calls on one key leave this process at least its spacing apart, no call leaves that Redis
+has not granted, a waiter that gives up costs no slot. With Redis away every waiter is told so.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from routing.fair_queue import FairQueue
+from routing.held_slots import HeldSlot, HeldSlots, Verdict
+from routing.key_feedback import KeyFeedback
+from routing.key_source import KeySource, PoolStats, Shortage
+from routing.provider_key import Grant, Outcome, ProviderKey
+from routing.rate_limits.errors import LimitsUnavailable, Throttled
+from routing.rate_limits.limiter import AsyncLimiter
+from routing.rate_limits.limits import Slot
+from routing.rate_limits.registration import UsageLedger
+
+__all__ = ["Grant", "KeyPool", "Outcome", "PoolStats", "ProviderKey", "Throttled"]
+
+log = logging.getLogger(__name__)
+BATCH = 64
+#: How far ahead slots are reserved. Little, so that processes that share keys take turns and a dead
+#: one burns little; enough for a slow round trip and a busy loop.
+LOOKAHEAD_MS = 400
+#: Slots that Redis said are far away are asked for again after this long: somebody may have edited
+#: the limits or closed a circuit.
+RECHECK_SECONDS = 0.5
+NO_KEYS_WAIT = timedelta(seconds=60)
+
+Waiter = asyncio.Future[HeldSlot]
+
+
+def _is_waiting(waiter: Waiter) -> bool:
+    return not waiter.done()
+
+
+class KeyPool:
+    """A tenant's keys, or the platform's. Create it anywhere, use it on one loop.
+
+    `weights` give tenants larger or smaller shares (default 1 each). Raises `Misconfigured` for keys
+    with impossible limits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keys: Sequence[ProviderKey],
+        limiter: AsyncLimiter,
+        usage: UsageLedger,
+        *,
+        lookahead_ms: int = LOOKAHEAD_MS,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        policy = limiter.policy
+        self.name = name
+        self.stats = PoolStats()
+        self._horizon = policy.horizon_ms / 1e3
+        self._waiting: FairQueue[Waiter] = FairQueue(weights, is_waiting=_is_waiting)
+        self._slots = HeldSlots(policy.spacing_margin_ms / 1e3, policy.window_margin_ms / 1e3)
+        self._late: list[HeldSlot] = []
+        self._source = KeySource(
+            name, keys, limiter, usage, lookahead_ms=lookahead_ms, stats=self.stats
+        )
+        self._feedback = KeyFeedback(limiter, self._slots.drop_key)
+        self._shortage: Shortage | None = None
+        self._next_try = 0.0
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def acquire(self, tenant_id: str) -> Grant:
+        """Wait for this tenant's turn and the slot's moment; send the call as soon as it returns.
+
+        Raises `Throttled` when no key of the pool is free within the horizon, for anybody, and
+        `LimitsUnavailable` when Redis does not answer. A cancelled wait costs nothing.
+        """
+        if not self._source.keys:
+            raise Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys")
+        loop = self._start()
+        enqueue: Callable[[str, Waiter], None] = self._waiting.push
+        while True:
+            waiter: Waiter = loop.create_future()
+            enqueue(tenant_id, waiter)
+            self._wake.set()
+            if self._slots:
+                self._release()
+            slot = await self._wait(tenant_id, waiter)
+            now = loop.time()
+            if self._settle(slot, now):
+                return Grant(slot.key, slot.go_at, now, slot.at_ms)
+            # The loop was kept busy between the turn and this line: it counts as no turn.
+            enqueue = self._waiting.push_front
+
+    async def report(
+        self, grant: Grant, outcome: Outcome, retry_after: float | None = None, why: str = ""
+    ) -> None:
+        """Tell how the call went. `retry_after` in seconds, with `throttled`; `why` for the pages.
+
+        Never raises: while Redis is away reports are kept and sent later.
+        """
+        self._start()
+        if outcome == "clean":
+            if self._feedback.add_clean(grant.key.fingerprint):
+                self._wake.set()
+            return
+        try:
+            await self._feedback.add(grant, outcome, retry_after, why)
+        finally:
+            self._wake.set()
+
+    def update_keys(self, keys: Sequence[ProviderKey]) -> None:
+        """Use these keys and limits from the next reservation on."""
+        for fingerprint in self._source.replace(keys):
+            self._slots.drop_key(fingerprint)
+        self._next_try, self._shortage = 0.0, None
+        if not keys:
+            self._fail(lambda: Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys"))
+        self._wake.set()
+
+    async def close(self) -> None:
+        """End the pump, send what is known, turn the waiters away."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.wait([pump])
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(lambda: LimitsUnavailable("The worker is shutting down.", retry_after=1))
+        await self._feedback.flush()
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._pump is None:
+            self._pump = loop.create_task(self._run(), name=f"key pool {self.name}")
+            self._pump.add_done_callback(self._ended)
+        return loop
+
+    def _ended(self, pump: asyncio.Task[None]) -> None:
+        if pump.cancelled() or self._pump is not pump:
+            return
+        self._pump = None
+        if error := pump.exception():
+            log.error("the pump of key pool %s broke off", self.name, exc_info=error)
+            self._fail(lambda: error)
+
+    async def _wait(self, tenant_id: str, waiter: Waiter) -> HeldSlot:
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._waiting.remove(tenant_id, waiter)
+            # The turn may have come, or the wait been refused, in the very moment of giving up.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._slots.add(waiter.result())
+                self._release()
+            raise
+
+    # --- letting go ------------------------------------------------------------------------------
+
+    def _settle(self, slot: HeldSlot, now: float) -> bool:
+        """Let a call leave on the slot now; otherwise take the slot back."""
+        verdict = self._slots.judge(slot, now)
+        if verdict is Verdict.GO:
+            self._slots.let_go(slot, now)
+            self._source.slack.ease()
+            self.stats.granted += 1
+        elif verdict is Verdict.EARLY:
+            self._slots.add(slot)
+        else:
+            self._put_late(slot)
+        return verdict is Verdict.GO
+
+    def _put_late(self, slot: HeldSlot) -> None:
+        self.stats.late_grants += not slot.unwanted
+        self._late.append(slot)
+        self._wake.set()
+
+    def _release(self) -> None:
+        """Hand the slots that are due to those whose turn it is, and set the clock for the next."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._slots.next_due <= now and self._waiting:
+            slot = self._slots.pop()
+            verdict = self._slots.judge(slot, now)
+            if verdict is Verdict.GO:
+                self._hand_over(slot)
+            elif verdict is Verdict.EARLY:
+                self._slots.add(slot)
+            else:
+                self._put_late(slot)
+        self._set_timer(loop, now)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        due = self._slots.next_due
+        if self._timer is not None:
+            if self._waiting and now < self._timer.when() == due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if self._slots and self._waiting:
+            self._timer = loop.call_at(due, self._release)
+        else:
+            self._slots.mark_unwanted(now)
+
+    def _hand_over(self, slot: HeldSlot) -> None:
+        waiter = self._waiting.pop()
+        if waiter is None:
+            # Everybody gave up just now; the slot stays for whoever comes next.
+            self._slots.add(slot)
+        else:
+            waiter.set_result(slot)
+
+    def _fail(self, make_error: Callable[[], BaseException]) -> None:
+        while (waiter := self._waiting.pop()) is not None:
+            waiter.set_exception(make_error())
+
+    # --- the pump --------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                seconds = await self._step()
+            except LimitsUnavailable as error:
+                seconds = self._without_limits(error)
+            if seconds != 0:
+                await self._sleep(seconds)
+
+    async def _step(self) -> float | None:
+        """Do what is to be done now; return seconds until there is more (None: when woken)."""
+        loop = asyncio.get_running_loop()
+        await self._feedback.flush_if_due()
+        while self._late:
+            await self._rescue(self._late.pop())
+        wanted = len(self._waiting) - len(self._slots)
+        now = loop.time()
+        if wanted > 0 and now >= self._next_try:
+            await self._refill(min(wanted, BATCH))
+            return 0
+        if wanted > 0 and not self._slots and self._shortage:
+            self._refuse(self._shortage, now)
+        until = self._next_try if wanted > 0 else float("inf")
+        until = min(until, self._feedback.due_at)
+        return None if until == float("inf") else max(0.0005, until - now)
+
+    async def _refill(self, n: int) -> None:
+        slots, self._shortage = await self._source.reserve(n)
+        now = asyncio.get_running_loop().time()
+        for slot in slots:
+            self._take_in(slot, now)
+        self._release()
+        self._next_try = now
+        if self._shortage:
+            self._next_try = min(self._shortage.ask_again_at, now + RECHECK_SECONDS)
+
+    def _take_in(self, slot: Slot, now: float) -> None:
+        key = self._source.keys.get(slot.key_id)
+        if key is None:
+            self.stats.wasted_grants += slot.calls
+            return
+        due, go_at = self._source.locate(slot)
+        held = HeldSlot(key, slot.seq, slot.at_ms, due, go_at)
+        if key.limits.is_unlimited and slot.calls > 1:
+            held.due = min(held.due, now)
+            for _ in range(min(slot.calls, len(self._waiting))):
+                self._hand_over(held)
+        else:
+            self._slots.add(held)
+
+    async def _rescue(self, slot: HeldSlot) -> None:
+        """Move a late slot in Redis; where a later one is out already, give it up."""
+        now = asyncio.get_running_loop().time()
+        self._slots.forget(slot)
+        movable = self._slots.is_newest(slot) and self._waiting
+        if not movable or not await self._source.postpone(slot, now):
+            if not slot.unwanted:
+                self.stats.wasted_grants += 1
+                self._source.slack.widen()
+            return
+        slot.unwanted = False
+        self._slots.add(slot)
+        self._release()
+
+    def _refuse(self, shortage: Shortage, now: float) -> None:
+        if shortage.free_at - now > self._horizon:
+            self._fail(lambda: Throttled(shortage.not_before, shortage.reason))
+
+    def _without_limits(self, error: LimitsUnavailable) -> float:
+        """Turn the waiters away, those excepted for whom slots are held already."""
+        self._next_try = asyncio.get_running_loop().time() + 0.1
+        if not self._slots:
+            self._fail(lambda: LimitsUnavailable(error.message, retry_after=1))
+        return 0.1
+
+    async def _sleep(self, seconds: float | None) -> None:
+        if seconds is None:
+            await self._wake.wait()
+            return
+        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
