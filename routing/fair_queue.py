@@ -30,7 +30,7 @@ class FairQueue(Generic[T]):
         is_waiting: Callable[[T], bool] = lambda _: True,
     ) -> None:
         self._is_waiting = is_waiting
-        self.weights: Mapping[str, float] = weights or {}
+        self.weights: Mapping[str, float] = {} if weights is None else weights
         self._lines: dict[str, _Line[T]] = {}
         #: (tag, tenant) of every tenant that has waiters, each once.
         self._turns: list[tuple[float, str]] = []

@@ -17,6 +17,7 @@ from app.errors import LanewayError
 from app.jobs.lease import lift_holds
 from app.logs import configure_logging
 from app.settings import get_settings
+from app.verification.key_registry import public_facts
 from routing import queues as queue_names
 from routing.worker_configs import find_client
 from tasks import worker_mode
@@ -39,8 +40,8 @@ def greet(queues: list[str]) -> Presence:
     """Check the environment of this worker, log what it is, and return its presence (name and slots still to be set)."""
     settings = get_settings()
     if settings.worker_mode == "shared":
-        worker_mode.environment_keys(settings)
-        return Presence(name="", mode="shared", slots=0, queues=queues)
+        shown = [public_facts(key) for key in worker_mode.environment_keys(settings)]
+        return Presence(name="", mode="shared", slots=0, queues=queues, keys=shown)
     client = worker_mode.dedicated_client(settings)
     queue = worker_mode.dedicated_queue(settings)
     keys = worker_mode.environment_keys(settings)
@@ -71,7 +72,14 @@ def greet(queues: list[str]) -> Presence:
     print("\n".join(lines), flush=True)
     if warning:
         log.warning("dedicated_queue_mismatch", detail=warning)
-    return Presence(name="", mode="dedicated", slots=0, queues=queues, client_id=client)
+    return Presence(
+        name="",
+        mode="dedicated",
+        slots=0,
+        queues=queues,
+        client_id=client,
+        keys=[public_facts(key) for key in keys],
+    )
 
 
 class DispatchStep(bootsteps.StartStopStep):

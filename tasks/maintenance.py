@@ -17,6 +17,7 @@ PERIOD_SECONDS = 300
 _TICK = text("""
     INSERT INTO system_ticks (name, due_at) VALUES ('housekeeping', :due) ON CONFLICT DO NOTHING
 """)
+_OLD_TICKS = text("DELETE FROM system_ticks WHERE due_at < now() - interval '7 days'")
 _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
 
 
@@ -30,6 +31,7 @@ def housekeeping() -> str:
             return "skipped"
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
+        connection.execute(_OLD_TICKS)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
         "housekeeping", partitions_made=partitions, workers_forgotten=gone, files_removed=orphans

@@ -3,19 +3,24 @@
 Release counts the slots of workers seen lately, and people see who serves which lane.
 """
 
+import json
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
 _UPSERT = text("""
-    INSERT INTO workers (id, name, hostname, pid, mode, client_id, queues, slots, running, rows_per_second, key_fingerprints)
-    VALUES (:id, :name, :hostname, :pid, :mode, :client_id, :queues, :slots, :running, :rate, :keys)
+    INSERT INTO workers (id, name, hostname, pid, mode, client_id, queues, slots, running, rows_per_second,
+        environment_keys)
+    VALUES (:id, :name, :hostname, :pid, :mode, :client_id, :queues, :slots, :running, :rate,
+        CAST(:keys AS jsonb))
     ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp(), queues = excluded.queues, slots = excluded.slots,
-        running = excluded.running, rows_per_second = excluded.rows_per_second, key_fingerprints = excluded.key_fingerprints
+        running = excluded.running, rows_per_second = excluded.rows_per_second,
+        environment_keys = excluded.environment_keys
 """)
 #: Who has not been seen for this long is not coming back; the row only costs.
 _SWEEP = text("DELETE FROM workers WHERE last_seen < clock_timestamp() - interval '10 minutes'")
@@ -33,7 +38,8 @@ class Presence:
     slots: int
     queues: Sequence[str]
     client_id: UUID | None = None
-    key_fingerprints: list[str] = field(default_factory=list)
+    #: What people may see of the keys in this process's environment, as `workers.environment_keys` has it.
+    keys: list[dict[str, Any]] = field(default_factory=list)
 
     def beat(self, connection: Connection, *, running: int, rows_per_second: float) -> None:
         """Refresh the row; the first call makes it."""
@@ -50,7 +56,7 @@ class Presence:
                 "slots": self.slots,
                 "running": running,
                 "rate": rows_per_second,
-                "keys": self.key_fingerprints,
+                "keys": json.dumps(self.keys),
             },
         )
 

@@ -41,6 +41,7 @@ class VerificationTools:
             self._usage,
             runtime.in_thread,
             environment=environment_keys(settings),
+            is_dedicated=settings.worker_mode == "dedicated",
         )
         self._counting: asyncio.Task[None] | None = None
 

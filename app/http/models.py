@@ -245,7 +245,7 @@ class LaneListOut(Out):
 
 
 class KeyOut(Out):
-    id: UUID
+    id: UUID | None = Field(description="null: a key of a worker's environment.")
     tenant: str | None = Field(description="null: a key of the platform.")
     provider: str
     hint: str
@@ -260,6 +260,10 @@ class KeyOut(Out):
     why: str | None
     next_free_at: datetime | None
     throttled_count: int
+    source: Literal["database", "environment"] = Field(
+        description="environment: carried by a live worker, and then in force for its client."
+    )
+    notes: str | None
 
 
 class KeyListOut(Out):

@@ -14,7 +14,7 @@ _LANES = text("SELECT * FROM lanes_overview(:presence)")
 _OWN = text("SELECT queue FROM lane_routes()")
 _KINDS = text("SELECT kind, per_tenant FROM chunk_kinds")
 _KEYS = text("""
-    SELECT tenant_slug, spacing_ms, requests_per_window, window_seconds FROM keys_overview() WHERE is_enabled
+    SELECT tenant_slug, spacing_ms, requests_per_window, window_seconds, source FROM keys_overview() WHERE is_enabled
 """)
 _RATES = text("""
     SELECT q.queue, sum(w.rows_per_second / cardinality(w.queues)) AS rate
@@ -114,9 +114,18 @@ def _lengths(redis: QueueLengths | None, queues: Iterable[str]) -> dict[str, int
 
 
 def _keys_of(row: Row[Any], keys: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """Return the keys that serve a lane's clients: their own, and the platform's where one has none (or none is named)."""
+    """Return the keys that serve a lane's clients.
+
+    For each its worker's own, else its stored ones; the platform's where one has none (or no client is named).
+    """
     slugs = set(row.tenants or ())
-    chosen = [key for key in keys if key.tenant_slug in slugs]
+    carried = {key.tenant_slug for key in keys if key.source == "environment"}
+    chosen = [
+        key
+        for key in keys
+        if key.tenant_slug in slugs
+        and (key.source == "environment" or key.tenant_slug not in carried)
+    ]
     if not slugs or slugs - {key.tenant_slug for key in chosen}:
         chosen += [key for key in keys if key.tenant_slug is None]
     return chosen

@@ -25,7 +25,8 @@ class KeyStates(Protocol):
 class KeyRow:
     """A key without its secret. `health` is "unknown" for a key that no worker has used yet, or without Redis."""
 
-    id: UUID
+    #: None for a key of a worker's environment.
+    id: UUID | None
     tenant: str | None
     provider: str
     hint: str
@@ -41,6 +42,9 @@ class KeyRow:
     next_free_at: datetime | None
     throttled_count: int
     spacing_multiplier: float
+    #: "database", or "environment": carried by a live worker, and then in force for its client.
+    source: str
+    notes: str | None
 
 
 def key_overview(connection: Connection, limiter: KeyStates | None) -> list[KeyRow]:
@@ -78,4 +82,6 @@ def _key(row: Row[Any], state: KeyState | None) -> KeyRow:
         next_free_at=_moment(state.next_free_ms) if state else None,
         throttled_count=state.throttled_count if state else 0,
         spacing_multiplier=state.spacing_multiplier if state else 1.0,
+        source=row.source,
+        notes=row.notes,
     )

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from routing.key_pool import KeyPool
-
 from app.settings import Settings
 from app.verification.local_checks import LocalChecks
 from app.verification.provider import VerificationProvider
+from routing.key_pool import KeyPool
 
 T = TypeVar("T")
 

@@ -45,17 +45,34 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ORDER BY k.created_at, k.id
 $$;
 
--- For operators: every key, without its secret.
+-- For operators: every key, without its secret: the stored ones, and those in the environment of live workers.
 CREATE FUNCTION keys_overview()
 RETURNS TABLE (id uuid, tenant_id uuid, tenant_slug text, provider text, fingerprint text, hint text, spacing_ms integer,
                requests_per_window integer, window_seconds integer, daily_limit integer, is_enabled boolean,
-               notes text, used_today integer, last_used_at timestamptz)
+               notes text, used_today integer, last_used_at timestamptz, source text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH stored AS (
+        SELECT k.id, k.tenant_id, k.provider, k.fingerprint, k.hint, k.spacing_ms, k.requests_per_window,
+               k.window_seconds, k.daily_limit, k.is_enabled, k.notes, 'database' AS source
+        FROM api_keys k
+    ), carried AS (
+        -- Of several workers with the same key, the one that started last; a user's id names its tenant.
+        SELECT DISTINCT ON (c.tenant_id, e.fingerprint) NULL::uuid AS id, c.tenant_id, 'mailtester' AS provider,
+               e.fingerprint, e.hint, e.spacing_ms, e.requests_per_window, e.window_seconds, e.daily_limit,
+               true AS is_enabled, 'in the environment of ' || w.name AS notes, 'environment' AS source
+        FROM workers w
+        CROSS JOIN jsonb_to_recordset(w.environment_keys) AS e(fingerprint text, hint text, spacing_ms integer,
+            requests_per_window integer, window_seconds integer, daily_limit integer)
+        LEFT JOIN LATERAL (
+            SELECT coalesce((SELECT u.tenant_id FROM users u WHERE u.id = w.client_id), w.client_id) AS tenant_id) c ON true
+        WHERE w.last_seen > clock_timestamp() - interval '1 minute'
+        ORDER BY c.tenant_id, e.fingerprint, w.started_at DESC
+    )
     SELECT k.id, k.tenant_id, t.slug, k.provider, k.fingerprint, k.hint, k.spacing_ms, k.requests_per_window,
-           k.window_seconds, k.daily_limit, k.is_enabled, k.notes, coalesce(u.used, 0), u.last_used_at
-    FROM api_keys k LEFT JOIN tenants t ON t.id = k.tenant_id
+           k.window_seconds, k.daily_limit, k.is_enabled, k.notes, coalesce(u.used, 0), u.last_used_at, k.source
+    FROM (SELECT * FROM stored UNION ALL SELECT * FROM carried) k LEFT JOIN tenants t ON t.id = k.tenant_id
     LEFT JOIN key_usage u ON u.fingerprint = k.fingerprint AND u.day = (now() AT TIME ZONE 'UTC')::date
-    ORDER BY t.slug NULLS FIRST, k.created_at
+    ORDER BY t.slug NULLS FIRST, k.source, k.hint
 $$;
 
 -- For operators and /metrics: each lane with what it holds. waiting is what could be released now.

@@ -25,7 +25,7 @@ GRANT SELECT, INSERT, UPDATE ON jobs, chunks TO {app_role};
 GRANT INSERT ON job_results TO {app_role};
 GRANT SELECT, INSERT ON job_duplicates, job_row_errors TO {app_role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys, lane_holds, workers, key_usage TO {app_role};
-GRANT SELECT, INSERT ON system_ticks TO {app_role};
+GRANT SELECT, INSERT, DELETE ON system_ticks TO {app_role};
 
 DO $$
 DECLARE

@@ -243,10 +243,11 @@ CREATE TABLE workers (
     slots       integer NOT NULL,
     running     integer NOT NULL DEFAULT 0,
     rows_per_second   double precision NOT NULL DEFAULT 0,
-    key_fingerprints  text[] NOT NULL DEFAULT '{}',
+    environment_keys  jsonb NOT NULL DEFAULT '[]',
     started_at  timestamptz NOT NULL DEFAULT now(),
     last_seen   timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON COLUMN workers.environment_keys IS '[{fingerprint, hint, spacing_ms, requests_per_window, window_seconds, daily_limit}] of the keys in the process''s environment.';
 COMMENT ON TABLE workers IS 'Live worker processes; a row that is not refreshed is a worker that is gone.';
 
 CREATE TABLE system_ticks (
