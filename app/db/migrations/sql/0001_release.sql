@@ -3,68 +3,90 @@
 -- Release ready chunks to their lanes: each lane is filled up to twice the slots of its live workers (p_window when it
 -- has none), tenants take turns by what they have in flight over their weight, and within a tenant priority, then age
 -- decides. Rows come in the order in which they should be published. Safe with any number of callers.
+--
+-- What it costs follows the places to be filled, not the backlog nor the number of tenants: of the tenants of a shared
+-- lane, about twice as many as there are places are looked at, by lot, so a place that one chunk leaves is filled again
+-- in a millisecond or two though thousands of tenants wait. With fewer tenants all of them are.
 CREATE FUNCTION ledger_release(p_max integer, p_window integer, p_presence_seconds double precision)
 RETURNS TABLE (chunk_id bigint, fence integer, queue text, tenant_id uuid, tenant_slug text, job_id uuid, kind text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
+DECLARE
+    -- The walk over a lane's tenants begins anywhere and goes round.
+    v_lot  uuid := gen_random_uuid();
+    v_now  timestamptz;
 BEGIN
     -- One at a time, for the few milliseconds it takes: two would each fill the same free places.
     PERFORM pg_advisory_xact_lock(7245001);
+    -- Of the moment after the wait, and in a variable: a function that may change its answer can't bound an index scan.
+    v_now := clock_timestamp();
     RETURN QUERY
-    WITH RECURSIVE probe (kind, tenant_id) AS (
-        -- Which tenants have something ready: one index probe a tenant, however long their backlog is.
-        SELECT k.kind, (SELECT c.tenant_id FROM chunks c WHERE c.status = 'ready' AND c.kind = k.kind
-                        ORDER BY c.tenant_id LIMIT 1) FROM chunk_kinds k
-        UNION ALL
-        SELECT p.kind, (SELECT c.tenant_id FROM chunks c
-                        WHERE c.status = 'ready' AND c.kind = p.kind AND c.tenant_id > p.tenant_id
-                        ORDER BY c.tenant_id LIMIT 1)
-        FROM probe p WHERE p.tenant_id IS NOT NULL
-    ), backlog AS (
-        SELECT kind, tenant_id FROM probe WHERE tenant_id IS NOT NULL
-    ), slots AS (
+    WITH RECURSIVE slots AS MATERIALIZED (
         SELECT q.queue, sum(w.slots) AS n FROM workers w CROSS JOIN unnest(w.queues) AS q(queue)
-        WHERE w.last_seen > clock_timestamp() - make_interval(secs => p_presence_seconds) GROUP BY q.queue
-    ), flight AS (
+        WHERE w.last_seen > v_now - make_interval(secs => p_presence_seconds) GROUP BY q.queue
+    ), flight AS MATERIALIZED (
         SELECT c.queue, c.tenant_id, count(*) AS n FROM chunks c
         WHERE c.status IN ('released', 'running') GROUP BY c.queue, c.tenant_id
-    ), lane_flight AS (
-        SELECT queue, sum(n) AS n FROM flight GROUP BY queue
+    ), own AS MATERIALIZED (
+        SELECT l.tenant_id, l.queue FROM tenant_lanes l
+    ), lanes AS MATERIALIZED (
+        SELECT q.queue, greatest(p_window, s.n)::bigint AS fair_cap,
+            (coalesce(2 * s.n, p_window) - coalesce((SELECT sum(f.n) FROM flight f WHERE f.queue = q.queue), 0))::integer AS room
+        FROM (SELECT k.base_queue AS queue FROM chunk_kinds k UNION SELECT o.queue FROM own o) q
+        LEFT JOIN slots s ON s.queue = q.queue
+    ), full_tenants AS MATERIALIZED (
+        SELECT f.queue, f.tenant_id FROM flight f JOIN tenants t ON t.id = f.tenant_id
+        LEFT JOIN lanes n ON n.queue = f.queue AND n.queue IN (SELECT k.base_queue FROM chunk_kinds k)
+        WHERE f.n >= coalesce(t.max_in_flight, n.fair_cap, 2147483647)
+    ), barred AS MATERIALIZED (
+        -- (kind, tenant) that may get nothing on the kind's shared lane.
+        SELECT h.kind, h.tenant_id FROM lane_holds h WHERE h.until > v_now
+        UNION ALL SELECT k.kind, o.tenant_id FROM own o CROSS JOIN chunk_kinds k WHERE k.per_tenant
+        UNION ALL SELECT k.kind, f.tenant_id FROM full_tenants f JOIN chunk_kinds k ON k.base_queue = f.queue
+    ), walk (kind, at, wanted, is_round, is_tenant) AS (
+        -- Shared lanes with room: from tenant to tenant that has something ready, by one index probe each, until enough
+        -- are found that may get something, or all the way round.
+        SELECT k.kind, v_lot, 2 * n.room + 64, false, false
+        FROM chunk_kinds k JOIN lanes n ON n.queue = k.base_queue WHERE n.room > 0
+        UNION ALL
+        SELECT w.kind, coalesce(x.tenant_id, '00000000-0000-0000-0000-000000000000'),
+            w.wanted - (x.tenant_id IS NOT NULL AND (w.kind, x.tenant_id) NOT IN (SELECT b.kind, b.tenant_id FROM barred b))::integer,
+            w.is_round OR x.tenant_id IS NULL, x.tenant_id IS NOT NULL
+        FROM walk w LEFT JOIN LATERAL (
+            SELECT c.tenant_id FROM chunks c WHERE c.status = 'ready' AND c.kind = w.kind AND c.tenant_id > w.at
+            ORDER BY c.tenant_id LIMIT 1) x ON true
+        WHERE w.wanted > 0 AND NOT (w.is_round AND (x.tenant_id IS NULL OR x.tenant_id > v_lot))
     ), routed AS (
-        SELECT b.kind, b.tenant_id, t.slug, t.weight, t.max_in_flight,
-            CASE WHEN k.per_tenant THEN coalesce(l.queue, k.base_queue) ELSE k.base_queue END AS queue,
-            NOT k.per_tenant OR l.queue IS NULL AS is_shared
-        FROM backlog b
-        JOIN chunk_kinds k ON k.kind = b.kind
-        JOIN tenants t ON t.id = b.tenant_id
-        LEFT JOIN tenant_lanes l ON l.tenant_id = b.tenant_id
-        LEFT JOIN lane_holds h ON h.tenant_id = b.tenant_id AND h.kind = b.kind AND h.until > clock_timestamp()
-        WHERE h.tenant_id IS NULL
+        SELECT w.kind, w.at AS tenant_id, k.base_queue AS queue, true AS is_shared
+        FROM walk w JOIN chunk_kinds k ON k.kind = w.kind
+        WHERE w.is_tenant AND (w.kind, w.at) NOT IN (SELECT b.kind, b.tenant_id FROM barred b)
+        UNION ALL
+        SELECT k.kind, o.tenant_id, o.queue, false
+        FROM own o CROSS JOIN chunk_kinds k
+        WHERE k.per_tenant
+          AND o.queue IN (SELECT n.queue FROM lanes n WHERE n.room > 0)
+          AND (k.kind, o.tenant_id) NOT IN (SELECT h.kind, h.tenant_id FROM lane_holds h WHERE h.until > v_now)
+          AND EXISTS (SELECT 1 FROM chunks c WHERE c.status = 'ready' AND c.kind = k.kind AND c.tenant_id = o.tenant_id)
     ), placed AS (
-        SELECT r.*, coalesce(f.n, 0) AS in_flight,
-            greatest(0, coalesce(2 * s.n, p_window) - coalesce(lf.n, 0))::integer AS room,
-            coalesce(r.max_in_flight, CASE WHEN r.is_shared THEN greatest(p_window, s.n) ELSE 2147483647 END) AS cap
+        SELECT r.*, t.slug, t.weight, n.room, coalesce(f.n, 0) AS in_flight,
+            coalesce(t.max_in_flight, CASE WHEN r.is_shared THEN n.fair_cap ELSE 2147483647 END) AS cap
         FROM routed r
-        LEFT JOIN slots s ON s.queue = r.queue
+        JOIN tenants t ON t.id = r.tenant_id
+        JOIN lanes n ON n.queue = r.queue
         LEFT JOIN flight f ON f.queue = r.queue AND f.tenant_id = r.tenant_id
-        LEFT JOIN lane_flight lf ON lf.queue = r.queue
     ), ranked AS (
         SELECT p.*, row_number() OVER turn AS turn_no, count(*) OVER (PARTITION BY p.queue) AS tenants
         FROM placed p WHERE p.room > 0 AND p.in_flight < p.cap
         -- Equal tenants take turns by chance, so that none is always last.
         WINDOW turn AS (PARTITION BY p.queue ORDER BY p.in_flight::double precision / p.weight, random())
     ), candidates AS (
-        SELECT r.queue, r.slug, r.kind, r.tenant_id, c.id, c.job_id, r.room, r.turn_no,
-            (r.in_flight + c.nth)::double precision / r.weight AS share
+        SELECT r.queue, r.slug, c.id, r.room, r.turn_no, (r.in_flight + c.nth)::double precision / r.weight AS share
         FROM ranked r CROSS JOIN LATERAL (
-            SELECT x.id, x.job_id, row_number() OVER (ORDER BY x.priority, x.run_at, x.id) AS nth FROM (
-                SELECT y.* FROM generate_series(1, 5) AS level CROSS JOIN LATERAL (
-                    SELECT z.id, z.job_id, z.priority, z.run_at FROM chunks z
-                    WHERE z.status = 'ready' AND z.kind = r.kind AND z.tenant_id = r.tenant_id
-                      AND z.priority = level AND z.run_at <= clock_timestamp()
-                    ORDER BY z.run_at, z.id
-                    LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants))) y
-                ORDER BY y.priority, y.run_at, y.id
+            -- From the index alone, and one probe a priority: what is deferred is stepped over, not read.
+            SELECT x.id, row_number() OVER (ORDER BY x.priority, x.run_at, x.id) AS nth FROM (
+                SELECT z.id, z.priority, z.run_at FROM chunks z
+                WHERE z.status = 'ready' AND z.kind = r.kind AND z.tenant_id = r.tenant_id AND z.run_at <= v_now
+                ORDER BY z.priority, z.run_at, z.id
                 LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants))) x
         ) c
         WHERE r.turn_no <= r.room AND r.in_flight + c.nth <= r.cap
@@ -74,11 +96,12 @@ BEGIN
             FROM candidates c) p
         WHERE p.place <= p.room ORDER BY p.place LIMIT p_max
     ), locked AS (
-        SELECT z.id FROM chunks z JOIN picked p ON p.id = z.id WHERE z.status = 'ready' FOR UPDATE OF z SKIP LOCKED
+        SELECT z.id, p.queue, p.slug, p.place FROM chunks z JOIN picked p ON p.id = z.id
+        WHERE z.status = 'ready' FOR UPDATE OF z SKIP LOCKED
     ), released AS (
-        UPDATE chunks z SET status = 'released', queue = p.queue, released_at = clock_timestamp()
-        FROM picked p JOIN locked l ON l.id = p.id WHERE z.id = p.id AND z.status = 'ready'
-        RETURNING z.id, z.fence, p.queue, z.tenant_id, p.slug, z.job_id, z.kind, p.place
+        UPDATE chunks z SET status = 'released', queue = l.queue, released_at = v_now
+        FROM locked l WHERE z.id = l.id AND z.status = 'ready'
+        RETURNING z.id, z.fence, l.queue, z.tenant_id, l.slug, z.job_id, z.kind, l.place
     )
     SELECT r.id, r.fence, r.queue, r.tenant_id, r.slug, r.job_id, r.kind FROM released r ORDER BY r.place;
 END $$;
@@ -108,8 +131,10 @@ $$;
 CREATE FUNCTION ledger_next_due(p_ahead_seconds double precision) RETURNS double precision
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT extract(epoch FROM min(at) - clock_timestamp()) FROM (
-        SELECT min(run_at) AS at FROM chunks WHERE status = 'ready' AND run_at > clock_timestamp()
-            AND run_at <= clock_timestamp() + make_interval(secs => p_ahead_seconds)
+        -- The moment in a subquery, so that it can bound the index scan: the function itself, whose answer changes from
+        -- row to row, would have every ready chunk of the backlog read.
+        SELECT min(run_at) AS at FROM chunks WHERE status = 'ready' AND run_at > (SELECT clock_timestamp())
+            AND run_at <= (SELECT clock_timestamp() + make_interval(secs => p_ahead_seconds))
         UNION ALL
         SELECT min(until) FROM lane_holds WHERE until > clock_timestamp()
             AND until <= clock_timestamp() + make_interval(secs => p_ahead_seconds)
