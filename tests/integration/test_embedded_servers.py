@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+import redis
 
 from devtools import redis_server as redis_module
 from devtools.errors import SetupError
@@ -55,10 +56,10 @@ def test_postgres_keeps_password_port_and_data(home: Path) -> None:
 
 def test_postgres_wants_its_password(home: Path) -> None:
     with PostgresServer(home, throw_away=True) as server:
-        where = {"host": "127.0.0.1", "port": server.port, "dbname": "laneway"}
+        where = f"host=127.0.0.1 port={server.port} dbname=laneway"
         for password in ("", "guess"):
             with pytest.raises(psycopg2.OperationalError):
-                psycopg2.connect(**where, user="postgres", password=password)
+                psycopg2.connect(where, user="postgres", password=password)
 
 
 def test_postgres_recovers_from_a_crash_on_the_same_port(home: Path) -> None:
@@ -115,7 +116,7 @@ def test_servers_start_after_their_runner_was_killed(home: Path, keeper_is_there
 
 
 def is_zombie(pid: int) -> bool:
-    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_stale_mark_with_a_strangers_number_does_not_stop_postgres(home: Path) -> None:
@@ -223,6 +224,8 @@ def test_redis_puts_aside_what_it_cannot_load(
 def test_redis_can_be_frozen_and_woken(home: Path) -> None:
     with RedisServer(home, persistent=False) as server:
         server.process.send(signal.SIGSTOP)
-        assert psutil.Process(server.pid).status() == psutil.STATUS_STOPPED
+        client = redis.Redis.from_url(server.url, socket_timeout=0.2, retry=None)
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
         server.process.send(signal.SIGCONT)
         assert server.connect().ping()

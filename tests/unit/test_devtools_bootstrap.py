@@ -16,9 +16,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "requirements").mkdir(parents=True)
     for kind in bootstrap.BRINGS:
         (root / "requirements" / f"{kind}.lock").touch()
+    (root / "pyproject.toml").touch()
     monkeypatch.setattr(bootstrap, "ROOT", root)
     monkeypatch.setattr(bootstrap, "VENV", root / ".venv")
     monkeypatch.setattr(bootstrap, "STAMP", root / ".venv" / "laneway.json")
+    # It would go into the environment that runs the tests.
+    monkeypatch.setattr(bootstrap, "install_project", lambda _python: None)
     return root
 
 
