@@ -20,6 +20,8 @@ def test_a_lane_is_filled_to_twice_its_slots_and_no_further(world: World) -> Non
     world.add_tenant("birch")
     world.submit("acme", 1000, size=10)
     world.submit("birch", 1000, size=10)
+    with world.owner.begin() as c:
+        c.exec_driver_sql("UPDATE tenants SET max_in_flight = 1000")
     world.attend(SHARED, 8)
     assert len(world.release()) == 16
     assert world.release() == []
@@ -37,11 +39,23 @@ def test_a_backlog_does_not_stand_in_front_of_others(world: World) -> None:
     world.add_tenant("whale")
     world.submit("whale", 10_000, size=10)
     world.attend(SHARED, 16)
-    assert tenants_of(world.release()) == {"whale": 16}, "one client has at most half of the window"
-    for n in range(10):
+    assert tenants_of(world.release()) == {"whale": 8}, "a client alone has half of the slots"
+    for n in range(8):
         world.add_tenant(f"small-{n}")
         world.submit(f"small-{n}", 10, size=10)
-    assert tenants_of(world.release()) == {f"small-{n}": 1 for n in range(10)}
+    assert tenants_of(world.release()) == {f"small-{n}": 1 for n in range(8)}
+
+
+def test_however_many_clients_have_much_a_newcomer_finds_a_free_slot(world: World) -> None:
+    world.attend(SHARED, 12)
+    for n in range(3):
+        world.add_tenant(f"whale-{n}")
+        world.submit(f"whale-{n}", 10_000, size=10)
+    assert tenants_of(world.release()) == {f"whale-{n}": 3 for n in range(3)}
+    assert world.release() == []
+    world.add_tenant("minnow")
+    world.submit("minnow", 10, size=10)
+    assert tenants_of(world.release()) == {"minnow": 1}
 
 
 def test_tenants_share_by_weight(world: World) -> None:
@@ -80,7 +94,7 @@ def test_priority_of_one_tenant_takes_nothing_from_another(world: World) -> None
         world.submit("loud", 100, size=10, priority=1)
     world.submit("quiet", 100, size=10, priority=5)
     world.attend(SHARED, 5)
-    assert tenants_of(world.release()) == {"loud": 5, "quiet": 5}
+    assert tenants_of(world.release()) == {"loud": 2, "quiet": 2}
 
 
 def test_three_dispatchers_at_once_release_each_chunk_once(world: World) -> None:

@@ -30,7 +30,10 @@ BEGIN
     ), own AS MATERIALIZED (
         SELECT l.tenant_id, l.queue FROM tenant_lanes l
     ), lanes AS MATERIALIZED (
-        SELECT q.queue, greatest(p_window, s.n)::bigint AS fair_cap,
+        -- Of n clients in flight each may have the n+1st part of the slots, so that a newcomer finds one free and
+        -- waits for nobody's slice; a client alone has half. Slots are cheap, keys are what binds.
+        SELECT q.queue, CASE WHEN s.n IS NULL THEN p_window ELSE ceil(s.n / (1 + greatest(1, (
+                SELECT count(*) FROM flight f WHERE f.queue = q.queue)))::numeric) END::bigint AS fair_cap, s.n AS slots,
             (coalesce(2 * s.n, p_window) - coalesce((SELECT sum(f.n) FROM flight f WHERE f.queue = q.queue), 0))::integer AS room
         FROM (SELECT k.base_queue AS queue FROM chunk_kinds k UNION SELECT o.queue FROM own o) q
         LEFT JOIN slots s ON s.queue = q.queue
@@ -69,7 +72,10 @@ BEGIN
           AND EXISTS (SELECT 1 FROM chunks c WHERE c.status = 'ready' AND c.kind = k.kind AND c.tenant_id = o.tenant_id)
     ), placed AS (
         SELECT r.*, t.slug, t.weight, n.room, coalesce(f.n, 0) AS in_flight,
-            coalesce(t.max_in_flight, CASE WHEN r.is_shared THEN n.fair_cap ELSE 2147483647 END) AS cap
+            -- Those who wait for their first place are counted too, before they have it.
+            coalesce(t.max_in_flight, CASE WHEN r.is_shared
+                THEN least(n.fair_cap, ceil(n.slots / (1 + count(*) OVER (PARTITION BY r.queue))::numeric))
+                ELSE 2147483647 END) AS cap
         FROM routed r
         JOIN tenants t ON t.id = r.tenant_id
         JOIN lanes n ON n.queue = r.queue
@@ -118,13 +124,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*)::integer FROM recalled
 $$;
 
--- Released chunks older than p_seconds, oldest first: candidates for a lost message.
+-- Lanes with chunks that were released more than p_seconds ago, candidates for a lost message: these, oldest first, with
+-- their fences, and how many are released in all.
 CREATE FUNCTION ledger_overdue(p_seconds double precision)
-RETURNS TABLE (queue text, chunk_ids bigint[])
+RETURNS TABLE (queue text, released bigint, chunk_ids bigint[], fences integer[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT queue, array_agg(id ORDER BY released_at) FROM chunks
-    WHERE status = 'released' AND released_at < clock_timestamp() - make_interval(secs => p_seconds)
-    GROUP BY queue
+    SELECT queue, count(*), array_agg(id ORDER BY released_at, id) FILTER (WHERE is_old),
+        array_agg(fence ORDER BY released_at, id) FILTER (WHERE is_old)
+    FROM (
+        SELECT c.*, c.released_at < clock_timestamp() - make_interval(secs => p_seconds) AS is_old
+        FROM chunks c WHERE c.status = 'released'
+    ) c GROUP BY queue HAVING bool_or(is_old)
 $$;
 
 -- When the dispatcher has something to do next, at most p_ahead_seconds away; NULL: nothing is due by then.

@@ -17,7 +17,7 @@ CREATE TABLE tenants (
     created_at     timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON COLUMN tenants.weight IS 'Share of a shared lane: 2 gets twice what 1 gets.';
-COMMENT ON COLUMN tenants.max_in_flight IS 'Chunks released or running at once; NULL: half of a shared lane''s slots, a dedicated lane whole.';
+COMMENT ON COLUMN tenants.max_in_flight IS 'Chunks released or running at once; NULL: on a shared lane its part of the slots, so that one part stays free; a dedicated lane whole.';
 
 CREATE TABLE users (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -156,12 +156,13 @@ CREATE TABLE chunks (
     retries           jsonb NOT NULL DEFAULT '{}',
     error             text
 ) WITH (fillfactor = 80);
-COMMENT ON COLUMN chunks.attempts IS 'Leases in a row that ended without a word from the worker.';
+COMMENT ON COLUMN chunks.attempts IS 'Leases in a row that ended without a word from the worker and without a row done.';
 COMMENT ON COLUMN chunks.retries IS '{item_no: [attempts, not before (epoch s), last reason]} of items whose provider failed.';
 CREATE INDEX chunks_ready_idx ON chunks (kind, tenant_id, priority, run_at, id) WHERE status = 'ready';
 CREATE INDEX chunks_due_idx ON chunks (run_at) WHERE status = 'ready';
 CREATE INDEX chunks_flight_idx ON chunks (queue, tenant_id, status) WHERE status IN ('released', 'running');
 CREATE INDEX chunks_lease_idx ON chunks (lease_until) WHERE status = 'running';
+CREATE INDEX chunks_suspect_idx ON chunks (id) WHERE attempts >= 2 AND status IN ('ready', 'released', 'running');
 CREATE INDEX chunks_job_idx ON chunks (job_id, id);
 CREATE INDEX chunks_progress_idx ON chunks (job_id)
     WHERE status IN ('ready', 'released', 'running') AND done_items > 0;
