@@ -4,8 +4,9 @@ The rate is what was recorded in the last ten seconds, counted by the ledger its
 everybody who asks, and needs no poll before. "Slow" is told from "stuck", and both from waiting for a known reason.
 """
 
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -163,11 +164,19 @@ def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | 
 
 def _from_hold(reason: str, until: datetime) -> Waiting:
     """Put the limiter's reason (`routing.rate_limits`, as kept in `lane_holds`) into words."""
-    at = f"{until:%H:%M} UTC"
+    # Rounded up: the moment was carried from Redis' clock and may miss the full hour by a hair.
+    at = f"{_round_up(until, 60):%H:%M} UTC"
     if reason == "daily_quota":
         return Waiting("daily_quota", f"daily quota, resumes {at}", until)
     if reason == "circuit_open":
         return Waiting("circuit_open", f"the provider refused the keys; next try {at}", until)
     if reason == "no_keys":
         return Waiting("no_keys", "there is no enabled key for this client")
-    return Waiting("window", f"the keys' limits, next call {until:%H:%M:%S} UTC", until)
+    return Waiting(
+        "window", f"the keys' limits, next call {_round_up(until, 1):%H:%M:%S} UTC", until
+    )
+
+
+def _round_up(moment: datetime, seconds: int) -> datetime:
+    whole = math.ceil(moment.timestamp() / seconds) * seconds
+    return datetime.fromtimestamp(whole, UTC)
