@@ -5,8 +5,9 @@ and lower case. Nothing is looked up: whether the domain exists is verification'
 """
 
 import re
+from functools import lru_cache
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 #: Ordinary ASCII addresses: most of every list. Whatever it turns down gets the slow, thorough look.
 #: No "--" in a label (punycode is checked below), and only for cells of up to 64 characters, so that no
@@ -24,6 +25,7 @@ _IN_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
 _SEPARATORS = re.compile(r"[\s;,|/<>]+")
 _LONGEST_CELL = 1_000
 #: 64 before the @, 255 after it (RFC 5321, 4.5.3.1).
+_LONGEST_LOCAL = 64
 _LONGEST_ADDRESS = 320
 _SHOWN_CHARS = 60
 
@@ -92,17 +94,29 @@ def _shown(address: str) -> str:
 
 
 def _validate(address: str) -> str:
+    local, _, domain = address.rpartition("@")
     if len(address) <= ORDINARY_CHARS and is_ordinary(address):
-        local, _, domain = address.rpartition("@")
         return f"{local}@{domain.lower()}"
     try:
-        found = validate_email(
-            address,
-            check_deliverability=False,
-            allow_quoted_local=True,
-            strict=True,
-            test_environment=True,
-        )
+        if len(local) <= _LONGEST_LOCAL and is_ordinary(f"{local}@example.com"):
+            return f"{local}@{_to_ascii(domain)}"
+        found = _look_thoroughly(address)
     except EmailNotValidError as error:
         raise ValueError(f"{_shown(address)} is not an e-mail address: {error}") from None
     return f"{found.local_part}@{found.ascii_domain.lower()}"
+
+
+@lru_cache(maxsize=10_000)
+def _to_ascii(domain: str) -> str:
+    # A list names the same few domains again and again, and IDNA takes a fifth of a millisecond.
+    return _look_thoroughly(f"a@{domain}").ascii_domain.lower()
+
+
+def _look_thoroughly(address: str) -> ValidatedEmail:
+    return validate_email(
+        address,
+        check_deliverability=False,
+        allow_quoted_local=True,
+        strict=True,
+        test_environment=True,
+    )

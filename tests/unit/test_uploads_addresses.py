@@ -103,3 +103,14 @@ def _try(cell: str) -> tuple[str, str]:
         return normalise(cell), ""
     except ValueError as error:
         return "", str(error)
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[a-z]{1,10}@([a-z0-9äß-]{1,9}\.){0,3}[a-zü-]{1,6}", fullmatch=True))
+def test_the_way_an_address_is_looked_at_does_not_show(cell: str) -> None:
+    """A quoted local part always takes the long way."""
+    local, _, domain = cell.rpartition("@")
+    short, long = _try(cell)[0], _try(f'"{local} x"@{domain}')[0]
+    if domain.lower().endswith(_SPECIAL_USE):
+        return
+    assert short.rpartition("@")[2] == long.rpartition("@")[2]
