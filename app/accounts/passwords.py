@@ -31,9 +31,10 @@ def verify_password(stored: str | None, password: str) -> bool:
     if len(password) > MAX_LENGTH:
         return False
     try:
-        return _HASHER.verify(stored or _stand_in(), password) and stored is not None
+        fits = _HASHER.verify(_stand_in() if stored is None else stored, password)
     except (VerificationError, InvalidHashError):
         return False
+    return fits and stored is not None
 
 
 def rehash_if_outdated(stored: str, password: str) -> str | None:

@@ -77,9 +77,14 @@ def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
     )
 
 
+def get_account(connection: Connection, user_id: UUID) -> Account | None:
+    """Return the active person with this id, else None."""
+    return _account(connection.execute(_BY_ID, {"id": user_id}).one_or_none())
+
+
 def find_account(connection: Connection, user_id: UUID, stamp: str) -> Account | None:
     """Return the active person with this id whose password has not changed since `stamp`, else None."""
-    account = _account(connection.execute(_BY_ID, {"id": user_id}).one_or_none())
+    account = get_account(connection, user_id)
     return account if account and hmac.compare_digest(account.stamp, stamp) else None
 
 
@@ -95,7 +100,7 @@ def authenticate(connection: Connection, email: str, password: str) -> Account:
     replaced = rehash_if_outdated(row.password_hash, password)
     connection.execute(_TOUCH, {"id": row.id, "hash": replaced})
     # Read again: the stamp of a replaced hash is another.
-    account = _account(connection.execute(_BY_ID, {"id": row.id}).one_or_none())
+    account = get_account(connection, row.id)
     if account is None:
         raise Unauthenticated("The e-mail address or the password is not right.")
     return account

@@ -13,6 +13,8 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 _READ_BYTES = 256 * 1024
+#: Read on in such steps until a boundary's line is whole.
+_LINE_BYTES = 64
 MAX_FIELD_BYTES = 64 * 1024
 MAX_PARTS = 64
 
@@ -50,12 +52,10 @@ def read_form(stream: IO[bytes], boundary: str, take_file: TakeFile) -> Fields:
 
     A field is at most 64 KB, a body at most 64 parts (413 otherwise, from Werkzeug).
     """
-    decoder = MultipartDecoder(
-        boundary.encode("ascii", "replace"),
-        max_form_memory_size=MAX_FIELD_BYTES,
-        max_parts=MAX_PARTS,
-    )
-    events = _events(stream, decoder)
+    mark = boundary.encode("ascii", "replace")
+    # The decoder's limit is on what it buffers: a piece, and headers that don't end.
+    decoder = MultipartDecoder(mark, max_form_memory_size=4 * _READ_BYTES, max_parts=MAX_PARTS)
+    events = _events(_Pieces(stream, b"--" + mark), decoder)
     fields: Fields = MultiDict()
     for event in events:
         if isinstance(event, Field):
@@ -78,13 +78,41 @@ def _text(part: PartStream) -> str:
     return b"".join(pieces).decode("utf-8", "replace")
 
 
-def _events(stream: IO[bytes], decoder: MultipartDecoder) -> Iterator[Event]:
+class _Pieces:
+    """The body in pieces, none of which ends in the middle of a boundary's line.
+
+    Werkzeug 3.1's decoder would take the line break in front of such a boundary for content.
+    """
+
+    def __init__(self, stream: IO[bytes], mark: bytes) -> None:
+        self._stream = stream
+        self._mark = mark
+        self._tail = b""
+
+    def read(self) -> bytes:
+        """Return the next piece, nothing at the end."""
+        piece = self._stream.read(_READ_BYTES)
+        while piece and self._mark in self._last(piece):
+            more = self._stream.read(_LINE_BYTES)
+            if not more:
+                break
+            piece += more
+        self._tail = self._last(piece)
+        return piece
+
+    def _last(self, piece: bytes) -> bytes:
+        """Return the end of what was read: just too short for the boundary, the two dashes and the line break."""
+        n = len(self._mark) + 3
+        return piece[-n:] if len(piece) >= n else (self._tail + piece)[-n:]
+
+
+def _events(pieces: _Pieces, decoder: MultipartDecoder) -> Iterator[Event]:
     while True:
         try:
             event = decoder.next_event()
             if isinstance(event, NeedData):
                 # None tells the decoder that the body is over; it raises ValueError if that is too early.
-                decoder.receive_data(stream.read(_READ_BYTES) or None)
+                decoder.receive_data(pieces.read() or None)
                 continue
         except ValueError as error:
             raise BadRequest("The body is not a whole multipart/form-data body.") from error

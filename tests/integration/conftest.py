@@ -1,10 +1,13 @@
-"""The ledger's world over a module's own database."""
+"""The ledger's world and the web over a module's own servers."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from app.db.engine import make_engine
+from app.factory import create_app
+from app.settings import get_settings
+from tests.integration.http_world import Web
 from tests.integration.ledger_world import World
 
 
@@ -22,3 +25,14 @@ def world(module_world: World) -> World:
     """An empty world."""
     module_world.empty()
     return module_world
+
+
+@pytest.fixture(scope="module")
+def web(module_environment: dict[str, str]) -> Iterator[Web]:
+    """The web application over the module's servers; limits of sign-in are wide, except where they are the matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOGIN_LIMIT", "10000 per minute")
+        patch.setenv("LOG_LEVEL", "ERROR")
+        get_settings.cache_clear()
+        yield Web(create_app())
+        get_settings.cache_clear()

@@ -1,0 +1,378 @@
+"""The API as a whole: jobs and how they stand, problem documents, headers, the description."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from flask import Flask
+
+from app.settings import get_settings
+from tests.factories import (
+    Person,
+    Tenant,
+    finish,
+    lease_chunk,
+    make_job,
+    make_lane,
+    make_person,
+    make_tenant,
+    make_worker,
+    owner_sql,
+    record,
+)
+from tests.integration.http_world import Caller, Web
+
+JOBS = "/api/enrichment/jobs"
+
+
+@pytest.fixture
+def person(web: Web) -> Person:
+    return make_person(make_tenant())
+
+
+@pytest.fixture
+def acme(person: Person) -> Tenant:
+    assert person.tenant
+    return person.tenant
+
+
+@pytest.fixture
+def ann(web: Web, person: Person) -> Caller:
+    return web.caller(person)
+
+
+@pytest.fixture
+def worker(web: Web) -> Iterator[None]:
+    """A live worker on every shared lane."""
+    worker = make_worker("enrichment-job-creation", "verification-queue", rows_per_second=12.0)
+    yield
+    owner_sql("DELETE FROM workers WHERE id = :id", {"id": worker})
+
+
+def age(job: UUID, seconds: float) -> None:
+    """Make everything that was noted about a job that much older."""
+    values = {"j": job, "s": seconds}
+    owner_sql(
+        """UPDATE jobs SET started_at = started_at - make_interval(secs => :s), created_at = created_at - make_interval(secs => :s),
+           updated_at = updated_at - make_interval(secs => :s) WHERE id = :j""",
+        values,
+    )
+    owner_sql(
+        """UPDATE chunks SET progress_at = progress_at - make_interval(secs => :s), mark_at = mark_at - make_interval(secs => :s),
+           prior_at = prior_at - make_interval(secs => :s) WHERE job_id = :j""",
+        values,
+    )
+
+
+def status(caller: Caller, job: UUID) -> dict[str, object]:
+    answer = caller.get(f"{JOBS}/{job}/status")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = answer.json
+    return found
+
+
+def waiting(caller: Caller, job: UUID) -> object:
+    found = status(caller, job)["waiting"]
+    return found and found["reason"]  # type: ignore[index]
+
+
+def test_jobs_are_listed_newest_first_page_by_page(ann: Caller, acme: Tenant) -> None:
+    made = [str(make_job(acme, 1)) for _ in range(5)]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = ann.get(JOBS, query_string={"limit": 2, "cursor": cursor}).json
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page["next_cursor"]
+    assert seen == made[::-1]
+
+
+def test_jobs_are_listed_by_status(ann: Caller, acme: Tenant) -> None:
+    make_job(acme, 1)
+    cancelled = str(make_job(acme, 1))
+    ann.delete(f"{JOBS}/{cancelled}")
+    page = ann.get(JOBS, query_string={"status": "cancelled"}).json
+    assert [job["id"] for job in page["jobs"]] == [cancelled]
+    assert ann.get(JOBS, query_string={"status": "odd"}).status_code == 422
+
+
+@pytest.mark.usefixtures("worker")
+def test_open_chunks_count_before_they_end(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 6, chunk_rows=3, duplicates={6: 1})
+    first = lease_chunk(acme, job)
+    record(acme, first, {1: "valid", 2: "unknown"}, failures=[2])
+    found = status(ann, job)
+    assert (found["total"], found["done"], found["failed"]) == (6, 3, 1)
+    assert found["counts"] == {"valid": 2, "invalid": 0, "catch_all": 0, "unknown": 1}
+    assert found["duplicate_rows"] == 1
+    record(acme, first, {3: "invalid"})
+    finish(acme, first)
+    record(acme, lease_chunk(acme, job), {4: "catch_all"})
+    found = status(ann, job)
+    assert found["done"] == 5
+    assert found["counts"] == {"valid": 2, "invalid": 1, "catch_all": 1, "unknown": 1}
+    listed = ann.get(JOBS).json["jobs"][0]
+    assert (listed["done"], listed["counts"]) == (found["done"], found["counts"])
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_rate_is_of_the_last_ten_seconds(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 100)
+    lease = lease_chunk(acme, job)
+    assert status(ann, job)["rate_per_second"] is None
+    age(job, 20)
+    record(acme, lease, dict.fromkeys(range(1, 41), "valid"))
+    found = status(ann, job)
+    assert found["rate_per_second"] == pytest.approx(4.0, abs=0.2)
+    assert found["eta_seconds"] == pytest.approx(15, abs=1)
+    assert found["health"] == "ok"
+    age(job, 11)
+    found = status(ann, job)
+    assert (found["rate_per_second"], found["eta_seconds"]) == (0.0, None)
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_rate_leaves_out_what_a_chunk_did_before(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 100)
+    lease = lease_chunk(acme, job)
+    record(acme, lease, dict.fromkeys(range(1, 51), "valid"))
+    age(job, 9)
+    record(acme, lease, dict.fromkeys(range(51, 61), "valid"))
+    age(job, 9)
+    record(acme, lease, dict.fromkeys(range(61, 71), "valid"))
+    # 70 rows since the first record 18 s ago: the share of the last ten seconds.
+    assert status(ann, job)["rate_per_second"] == pytest.approx(70 / 18, abs=0.3)
+    age(job, 60)
+    record(acme, lease, {71: "valid"})
+    assert status(ann, job)["rate_per_second"] == pytest.approx(0.1)
+
+
+def test_polling_an_unchanged_job_costs_no_body(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 3)
+    first = ann.get(f"{JOBS}/{job}/status")
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    again = ann.get(f"{JOBS}/{job}/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    record(acme, lease_chunk(acme, job), {1: "valid"})
+    changed = ann.get(f"{JOBS}/{job}/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+
+
+def test_a_job_waits_for_a_worker(ann: Caller, acme: Tenant, person: Person) -> None:
+    job = make_job(acme, 3)
+    assert waiting(ann, job) == "no_worker"
+    make_lane(person, "verification-queue:client-own")
+    worker = make_worker("verification-queue:client-own")
+    assert waiting(ann, job) is None
+    assert status(ann, job)["lane"] == {
+        "queue": "verification-queue:client-own",
+        "workers": 1,
+        "dedicated": True,
+    }
+    owner_sql(
+        "UPDATE workers SET last_seen = clock_timestamp() - interval '1 minute' WHERE id = :w",
+        {"w": worker},
+    )
+    assert waiting(ann, job) == "no_worker"
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("kept", "reason", "text"),
+    [
+        ("daily_quota", "daily_quota", "daily quota, resumes 00:00 UTC"),
+        ("circuit_open", "circuit_open", "the provider refused the keys; next try 00:00 UTC"),
+        ("no_keys", "no_keys", "there is no enabled key for this client"),
+        ("spacing", "window", "the keys' limits, next call 00:00:00 UTC"),
+    ],
+)
+def test_a_held_lane_says_why_and_until_when(
+    ann: Caller, acme: Tenant, kept: str, reason: str, text: str
+) -> None:
+    job = make_job(acme, 3)
+    midnight = (datetime.now(UTC) + timedelta(days=1)).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    owner_sql(
+        "INSERT INTO lane_holds (tenant_id, kind, until, reason) VALUES (:t, 'verify', :u, :r)",
+        {"t": acme.id, "u": midnight, "r": kept},
+    )
+    age(job, 12)
+    found = status(ann, job)
+    assert found["health"] == "waiting"
+    assert found["waiting"]["reason"] == reason  # type: ignore[index]
+    assert found["waiting"]["text"] == text  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_behind_others_waits_in_the_queue(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 3)
+    age(job, 90)
+    assert waiting(ann, job) == "queue"
+    owner_sql(
+        "UPDATE chunks SET run_at = clock_timestamp() + interval '1 minute' WHERE job_id = :j",
+        {"j": job},
+    )
+    assert waiting(ann, job) == "retry"
+
+
+@pytest.mark.usefixtures("worker")
+def test_slow_is_told_from_stuck(ann: Caller, acme: Tenant) -> None:
+    job = make_job(acme, 300)
+    lease = lease_chunk(acme, job)
+    record(acme, lease, dict.fromkeys(range(1, 31), "valid"))
+    assert status(ann, job)["health"] == "ok"
+    age(job, 20)
+    assert status(ann, job)["health"] == "slow"
+    age(job, 50)
+    assert status(ann, job)["health"] == "stuck"
+    record(acme, lease, {31: "valid"})
+    assert status(ann, job)["health"] == "slow"
+    ann.delete(f"{JOBS}/{job}")
+    assert status(ann, job)["health"] == "ended"
+
+
+def test_lanes_and_keys_for_operators(web: Web, acme: Tenant, person: Person) -> None:
+    make_lane(person, f"verification-queue:{acme.slug}")
+    make_worker(f"verification-queue:{acme.slug}", slots=4, rows_per_second=7.5)
+    make_job(acme, 30, chunk_rows=10)
+    owner_sql(
+        """INSERT INTO api_keys (tenant_id, fingerprint, secret_encrypted, hint, spacing_ms, requests_per_window, daily_limit)
+           VALUES (:t, :f, 'x', '1234', 125, 165, 1000)""",
+        {"t": acme.id, "f": acme.slug.replace("-", "")},
+    )
+    operator = web.caller(make_person(role="operator"))
+    [lane] = [
+        row for row in operator.get("/api/lanes").json["lanes"] if row["tenants"] == [acme.slug]
+    ]
+    assert (lane["queue"], lane["kind"], lane["dedicated"]) == (
+        f"verification-queue:{acme.slug}",
+        "verify",
+        True,
+    )
+    assert (lane["ready"], lane["workers"], lane["slots"], lane["messages"]) == (3, 1, 4, 0)
+    assert (lane["keys"], lane["keys_per_second"], lane["rate_per_second"]) == (1, 5.5, 7.5)
+    assert lane["oldest_seconds"] >= 0
+    [key] = [row for row in operator.get("/api/keys").json["keys"] if row["tenant"] == acme.slug]
+    assert (key["hint"], key["health"], key["used_today"], key["enabled"]) == (
+        "1234",
+        "unknown",
+        0,
+        True,
+    )
+    assert "secret" not in str(key)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/nothing", 404, "not_found"),
+        ("PUT", JOBS, 405, "method_not_allowed"),
+        ("GET", f"{JOBS}/not-an-id", 404, "not_found"),
+        ("GET", JOBS, 401, "unauthenticated"),
+        ("POST", "/api/auth/login", 400, "bad_request"),
+    ],
+)
+def test_every_error_is_a_problem_document(
+    web: Web, method: str, path: str, status: int, code: str
+) -> None:
+    answer = web.caller().call(method, path)
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
+    problem = answer.json
+    assert (problem["code"], problem["status"], problem["instance"]) == (code, status, path)
+    assert problem["type"] == f"urn:laneway:problem:{code}"
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert problem["title"]
+    assert problem["detail"]
+
+
+def test_an_unforeseen_error_says_nothing_about_itself(web: Web, ann: Caller) -> None:
+    view = web.app.view_functions["jobs.list_jobs"]
+
+    def fail(**_: object) -> None:
+        raise RuntimeError("the secret is 42")
+
+    web.app.view_functions["jobs.list_jobs"] = fail
+    try:
+        answer = ann.get(JOBS)
+    finally:
+        web.app.view_functions["jobs.list_jobs"] = view
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert "42" not in answer.text
+
+
+def test_what_is_sent_wrong_is_said_field_by_field(web: Web) -> None:
+    answer = web.caller().post("/api/auth/login", json={"email": "a@b.example", "pass": "x"})
+    assert answer.status_code == 422
+    fields = {error["field"] for error in answer.json["errors"]}
+    assert fields == {"password", "pass"}
+
+
+def test_a_large_body_elsewhere_is_refused(web: Web) -> None:
+    answer = web.caller().post(
+        "/api/auth/login", data=b"x" * 2_000_000, content_type="application/json"
+    )
+    assert (answer.status_code, answer.json["code"]) == (413, "too_large")
+
+
+def test_every_answer_tells_the_browser_to_be_careful(web: Web) -> None:
+    for path in ("/api/health", "/api/nothing", "/login", "/api/docs"):
+        headers = web.caller().get(path).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert re.fullmatch(r"[0-9a-f]{16}", headers["X-Request-ID"])
+
+
+def test_a_caller_may_not_ask_too_often(
+    web: Web, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_LIMIT", "3 per minute")
+    get_settings.cache_clear()
+    try:
+        answers = [ann.get(JOBS).status_code for _ in range(4)]
+        refused = ann.get(JOBS)
+        healthy = ann.get("/api/health").status_code
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+    assert answers == [200, 200, 200, 429]
+    assert refused.json["code"] == "too_many_requests"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert healthy == 200
+
+
+def test_the_description_covers_every_route(web: Web) -> None:
+    spec = web.caller().get("/api/openapi.json").json
+    described = {
+        (method.upper(), re.sub(r"\{(\w+)\}", r"<uuid:\1>", path))
+        for path, item in spec["paths"].items()
+        for method in item
+        if method in ("get", "post", "delete")
+    }
+    assert described == api_routes(web.app)
+    assert "multipart/form-data" in spec["paths"]["/api/uploads"]["post"]["requestBody"]["content"]
+
+
+def api_routes(app: Flask) -> set[tuple[str, str]]:
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if rule.rule.startswith("/api/") and not rule.endpoint.startswith("openapi.")
+        if method in ("GET", "POST", "DELETE")
+    }
+
+
+def test_the_description_can_be_read_by_people(web: Web) -> None:
+    page = web.caller().get("/api/docs")
+    assert page.status_code == 200
+    assert "/api/enrichment/jobs/{job_id}/status" in page.text
+    assert "<script" not in page.text
+    assert "style=" not in page.text
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page.text)
+    assert web.caller().get("/api/docs/static/docs.css").status_code == 200
