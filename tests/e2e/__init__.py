@@ -1,0 +1,1 @@
+"""The whole product in front of a real browser."""

@@ -1,0 +1,149 @@
+"""The whole product on free ports: sandbox provider, web, an ingest and a shared verification worker, people and keys.
+
+The same commands as in Procfile and Procfile.worker, with small pools. Four clients: MAPLE and OAK share a lane and the
+platform's key; PINE has a lane of its own that no worker serves; QUAY's only key may make few calls a day.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from app.accounts.keys import add_key
+from app.accounts.tenants import create_tenant
+from app.accounts.users import create_user
+from app.db.engine import owner_engine
+from devtools.ports import find_free_port
+from devtools.processes import Process
+from devtools.supervisor import Supervisor, answers
+from routing import queues
+from sandbox.process import RunningSandbox, run_sandbox
+from tests.conftest import ROOT, Environment, forget_environment, use_environment
+
+PASSWORD = "correct horse battery staple"
+READY_SECONDS = 60.0
+#: Slow enough to watch, quick enough for a test: about 25 addresses a second.
+SPACING_MS = 40
+DAILY_LIMIT = 5
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client with its one person; `queue` is a lane of its own, `daily_limit` a key of its own."""
+
+    slug: str
+    queue: str | None = None
+    daily_limit: int | None = None
+
+    @property
+    def email(self) -> str:
+        """Who signs in."""
+        return f"person@{self.slug}.example"
+
+
+MAPLE = Client("maple")
+OAK = Client("oak")
+PINE = Client("pine", queue=f"{queues.DEDICATED_PREFIX}client-pine")
+QUAY = Client("quay", daily_limit=DAILY_LIMIT)
+OPERATOR = "operator@laneway.example"
+
+
+@dataclass(frozen=True)
+class Product:
+    """What runs: `url` without a slash at its end."""
+
+    url: str
+    sandbox: RunningSandbox
+    web: Process = field(repr=False)
+
+
+def _add_client(owner: Connection, client: Client) -> None:
+    tenant_id = create_tenant(owner, client.slug.title(), client.slug)
+    user_id = create_user(owner, client.email, PASSWORD, "member", tenant_id)
+    if client.queue:
+        route = text(
+            "INSERT INTO worker_configs (user_id, worker_mode, verification_queue) VALUES (:user, 'dedicated', :queue)"
+        )
+        owner.execute(route, {"user": user_id, "queue": client.queue})
+    if client.daily_limit:
+        add_key(
+            owner,
+            f"secret-of-{client.slug}",
+            tenant_id=tenant_id,
+            spacing_ms=SPACING_MS,
+            daily_limit=client.daily_limit,
+        )
+
+
+def _load() -> None:
+    """Add clients, people and keys; this process's settings point at the product's database."""
+    with owner_engine().begin() as owner:
+        for client in (MAPLE, OAK, PINE, QUAY):
+            _add_client(owner, client)
+        create_user(owner, OPERATOR, PASSWORD, "operator", None)
+        add_key(
+            owner,
+            "secret-of-platform",
+            tenant_id=None,
+            spacing_ms=SPACING_MS,
+            per_30s=None,
+            daily_limit=None,
+        )
+
+
+def _python(name: str, arguments: list[str], environment: Mapping[str, str], home: Path) -> Process:
+    log = home / f"{name}.log"
+    return Process(name=name, argv=[sys.executable, *arguments], log=log, env=environment, cwd=ROOT)
+
+
+def _worker(
+    name: str, queue: str, pool: list[str], environment: Mapping[str, str], home: Path
+) -> Process:
+    arguments = ["-m", "celery", "-A", "celery_config", "worker", "-Q", queue, *pool]
+    arguments += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+    return _python(name, arguments, environment, home)
+
+
+def _is_ready(worker: Process) -> bool:
+    return " ready." in worker.tail(100)
+
+
+@contextmanager
+def run_product(base: Environment, home: Path) -> Iterator[Product]:
+    """Run everything for the length of the block; nothing is left afterwards."""
+    with run_sandbox() as sandbox, Supervisor() as supervisor:
+        for secret in ("secret-of-platform", f"secret-of-{QUAY.slug}"):
+            sandbox.put_keys({"key": secret})
+        environment = base | {
+            "MAILTESTER_BASE_URL": sandbox.url,
+            "ITEM_MAX_ATTEMPTS": "2",
+            "RETRY_BASE_DELAY": "100",
+            "LOGIN_LIMIT": "1000 per minute",
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            use_environment(patch, environment)
+            _load()
+            forget_environment()
+        port = find_free_port()
+        gunicorn = ["-m", "gunicorn", "app.factory:create_app()", "--worker-class", "gthread"]
+        gunicorn += ["--workers", "1", "--threads", "8", "--bind", f"127.0.0.1:{port}"]
+        web = supervisor.start(_python("web", gunicorn, environment, home))
+        workers = [
+            _worker("ingest", queues.INGEST, ["-P", "prefork", "-c", "1"], environment, home),
+            _worker(
+                "verify", queues.VERIFICATION, ["-P", "threads", "-c", "16"], environment, home
+            ),
+        ]
+        for worker in workers:
+            supervisor.start(worker)
+        url = f"http://127.0.0.1:{port}"
+        web.wait_until(lambda: answers(f"{url}/api/health"), READY_SECONDS)
+        for worker in workers:
+            worker.wait_until(partial(_is_ready, worker), READY_SECONDS)
+        yield Product(url, sandbox, web)
+        supervisor.check()
