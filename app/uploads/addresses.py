@@ -49,6 +49,8 @@ def normalise(raw: str) -> str:
 
     Raises `ValueError` with a reason that a person can act on.
     """
+    if len(raw) <= ORDINARY_CHARS and is_ordinary(raw):
+        return _lower_domain(raw)
     if len(raw) > _LONGEST_CELL:
         raise ValueError("the e-mail cell is too long to be an address")
     address = _unwrap(raw)
@@ -93,10 +95,15 @@ def _shown(address: str) -> str:
     return repr(address if len(address) <= _SHOWN_CHARS else address[:_SHOWN_CHARS] + "…")
 
 
+def _lower_domain(address: str) -> str:
+    local, _, domain = address.partition("@")
+    return f"{local}@{domain.lower()}"
+
+
 def _validate(address: str) -> str:
-    local, _, domain = address.rpartition("@")
     if len(address) <= ORDINARY_CHARS and is_ordinary(address):
-        return f"{local}@{domain.lower()}"
+        return _lower_domain(address)
+    local, _, domain = address.rpartition("@")
     try:
         if len(local) <= _LONGEST_LOCAL and is_ordinary(f"{local}@example.com"):
             return f"{local}@{_to_ascii(domain)}"
