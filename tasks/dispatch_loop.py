@@ -6,7 +6,7 @@ this process ends, deferred work falls due, or a second has passed. When a serve
 
 import contextlib
 import os
-import select
+import selectors
 import threading
 import time
 from collections.abc import Callable
@@ -92,7 +92,11 @@ class DispatchLoop(threading.Thread):
                 self._drop_listener()
             except Exception:
                 log.exception("dispatch_failed")
-            self._sleep(wait)
+            try:
+                self._sleep(wait)
+            except (OSError, ValueError, psycopg2.Error) as error:
+                log.warning("listener_lost", error=type(error).__name__)
+                self._drop_listener()
         self._drop_listener()
 
     def _round(self) -> None:
@@ -128,10 +132,12 @@ class DispatchLoop(threading.Thread):
         router.invalidate()
 
     def _sleep(self, seconds: float) -> None:
-        sources = [self._wake_read]
-        if self._listener is not None:
-            sources.append(self._listener)
-        ready, _, _ = select.select(sources, [], [], seconds)
+        # A selector, not select(): a busy process has more than the 1,024 descriptors that select() can watch.
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            if self._listener is not None:
+                selector.register(self._listener, selectors.EVENT_READ)
+            ready = {key.fileobj for key, _ in selector.select(seconds)}
         if not ready:
             return
         time.sleep(SETTLE_SECONDS)

@@ -13,17 +13,25 @@ import redis
 import structlog
 from celery import Celery, current_app
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.db.scope import system_scope
 from app.jobs import release as ledger
 from app.settings import get_settings
 from routing import queues
+from tasks.lost_messages import LostMessages, task_id
 from tasks.routes import router
 
 log = structlog.get_logger(__name__)
 BATCH = 256
+#: Workers renew once a second; after PostgreSQL was away they get this long to do so before any lease is ended.
+DATABASE_BACK_SECONDS = 5.0
 #: What reaching Redis can raise: through kombu, and directly.
 REDIS_ERRORS = (OperationalError, redis.RedisError, ConnectionError, TimeoutError, OSError)
+
+
+_lost_messages = LostMessages()
 
 
 @lru_cache
@@ -34,6 +42,9 @@ def broker_client() -> "redis.Redis":
         socket_timeout=3,
         socket_connect_timeout=2,
         health_check_interval=5,
+        # The next round asks again. With redis-py's ten tries a silent Redis would hold up a round, and with it this
+        # worker's presence and everybody's recovery, for half a minute.
+        retry=Retry(NoBackoff(), 1),
         decode_responses=True,
     )
 
@@ -83,8 +94,7 @@ def publish(app: Celery, released: Sequence[ledger.Released]) -> int:
                         "tenant_id": str(chunk.tenant_id),
                         "job": str(chunk.job_id),
                     },
-                    # Says in Flower and in the logs which chunk and which try it is.
-                    task_id=f"chunk-{chunk.chunk_id}-{chunk.fence}",
+                    task_id=task_id(chunk.chunk_id, chunk.fence),
                     producer=producer,
                     retry=False,
                 )
@@ -100,7 +110,9 @@ def recover() -> None:
     """End expired leases and take back chunks whose message is gone."""
     settings = get_settings()
     with system_scope() as connection:
-        for chunk in ledger.recover(connection, settings.chunk_max_attempts):
+        for chunk in ledger.recover(
+            connection, settings.chunk_max_attempts, grace_seconds=DATABASE_BACK_SECONDS
+        ):
             log.warning(
                 "chunk_recovered",
                 chunk_id=chunk.chunk_id,
@@ -109,15 +121,10 @@ def recover() -> None:
                 now=chunk.status,
             )
         overdue = ledger.overdue(connection, settings.lost_message_seconds)
-    lost: list[int] = []
-    for queue, chunk_ids in overdue.items():
-        # A message leaves its list only for a free slot, which leases it at once. So of the chunks released long ago,
-        # as many as the list is short of have lost theirs, and messages go in order: it was the oldest.
-        try:
-            waiting = int(broker_client().llen(queue))
-        except REDIS_ERRORS:
-            return
-        lost.extend(chunk_ids[: max(0, len(chunk_ids) - waiting)])
+    try:
+        lost = _lost_messages.find(broker_client(), overdue)
+    except REDIS_ERRORS:
+        return
     if lost:
         with system_scope() as connection:
             recalled = ledger.recall(connection, lost)

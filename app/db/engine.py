@@ -52,6 +52,8 @@ def make_engine(url: str, *, role: str | None, pool_size: int = 10) -> Engine:
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # Nor one that vanished while it owed an answer (milliseconds); keepalives only watch idle connections.
+            "tcp_user_timeout": 25_000,
             "options": "-c timezone=UTC",
         },
     )

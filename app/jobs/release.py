@@ -34,9 +34,18 @@ class Recovered:
     status: str
 
 
+@dataclass(frozen=True)
+class Overdue:
+    """A lane's chunks (id, fence) that were released long ago, oldest first, and how many are released in all."""
+
+    queue: str
+    released: int
+    chunks: list[tuple[int, int]]
+
+
 _RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence)")
-_RECOVER = text("SELECT * FROM ledger_recover(:attempts)")
-_OVERDUE = text("SELECT queue, chunk_ids FROM ledger_overdue(:seconds)")
+_RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
+_OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
 _NEXT_DUE = text("SELECT ledger_next_due(:ahead)")
 
@@ -54,15 +63,23 @@ def release(
     ]
 
 
-def recover(connection: Connection, max_attempts: int) -> list[Recovered]:
-    """End expired leases; a chunk whose worker died `max_attempts` times in a row is dead."""
-    rows = connection.execute(_RECOVER, {"attempts": max_attempts})
+def recover(
+    connection: Connection, max_attempts: int, *, grace_seconds: float = 0.0
+) -> list[Recovered]:
+    """End expired leases; a chunk whose worker died `max_attempts` times in a row is dead.
+
+    Nothing is ended within `grace_seconds` of PostgreSQL's own start: nobody could renew before.
+    """
+    rows = connection.execute(_RECOVER, {"attempts": max_attempts, "grace": grace_seconds})
     return [Recovered(r.chunk_id, r.job_id, r.tenant_id, r.status) for r in rows]
 
 
-def overdue(connection: Connection, seconds: float) -> dict[str, list[int]]:
-    """Return the chunks released longer than `seconds` ago by queue, oldest first."""
-    return {r.queue: list(r.chunk_ids) for r in connection.execute(_OVERDUE, {"seconds": seconds})}
+def overdue(connection: Connection, seconds: float) -> list[Overdue]:
+    """Return the lanes with chunks that were released longer than `seconds` ago."""
+    rows = connection.execute(_OVERDUE, {"seconds": seconds})
+    return [
+        Overdue(r.queue, r.released, list(zip(r.chunk_ids, r.fences, strict=True))) for r in rows
+    ]
 
 
 def recall(connection: Connection, chunk_ids: Sequence[int]) -> int:
