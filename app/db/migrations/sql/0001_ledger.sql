@@ -74,6 +74,8 @@ BEGIN
     UPDATE chunks SET
         lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds),
         done_items = done_items + recorded, failed_items = failed_items + v_failed,
+        -- Whoever gets a row done is no poison: what kills its worker now may be a neighbour.
+        attempts = CASE WHEN recorded > 0 THEN 0 ELSE attempts END,
         counts = CASE WHEN recorded > 0 THEN counts_add(counts, v_counts) ELSE counts END,
         retries = coalesce(p_retries, retries)
     WHERE id = p_chunk;
@@ -89,14 +91,14 @@ BEGIN
     RETURN true;
 END $$;
 
--- Hand a running chunk back, to be tried from p_run_at on. Done with care, so no attempt is counted.
+-- Hand a running chunk back, to be tried from p_run_at on. Done with care, so this attempt is not counted.
 CREATE FUNCTION ledger_put_back(p_chunk bigint, p_fence integer, p_run_at timestamptz, p_retries jsonb)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     c chunks;
 BEGIN
     UPDATE chunks SET status = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'ready' END,
-        fence = fence + 1, attempts = 0, run_at = p_run_at, leased_by = NULL, lease_until = NULL, queue = NULL,
+        fence = fence + 1, attempts = greatest(0, attempts - 1), run_at = p_run_at, leased_by = NULL, lease_until = NULL, queue = NULL,
         retries = coalesce(p_retries, retries)
     WHERE id = p_chunk AND fence = p_fence AND status = 'running' RETURNING * INTO c;
     IF NOT FOUND THEN RETURN false; END IF;
@@ -132,8 +134,30 @@ BEGIN
     PERFORM ledger_roll_up(p_chunk);
 END $$;
 
+-- A chunk whose worker died twice in a row without getting a row done may be what kills it, or may only have been beside
+-- what does. Such chunks are tried one at a time on each lane, so that the guilty one takes no other suspect with it: all
+-- but the first keep being put off until that one has died, ended, or got a row done. Called at least once a second.
+CREATE FUNCTION line_up_suspects() RETURNS void LANGUAGE sql AS $$
+    WITH suspects AS (
+        SELECT c.id, row_number() OVER (
+            PARTITION BY CASE WHEN k.per_tenant THEN coalesce(l.queue, k.base_queue) ELSE k.base_queue END
+            ORDER BY c.status = 'ready', c.run_at, c.id) AS place
+        FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind LEFT JOIN tenant_lanes l ON l.tenant_id = c.tenant_id
+        WHERE c.attempts >= 2 AND c.status IN ('ready', 'released', 'running')
+          AND (c.status <> 'running' OR c.attempts > 2)
+    ), early AS (
+        SELECT c.id FROM chunks c JOIN suspects s ON s.id = c.id
+        WHERE s.place > 1 AND c.status = 'ready' AND c.run_at < clock_timestamp() + interval '2 seconds'
+        FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE chunks SET run_at = clock_timestamp() + interval '3 seconds' FROM early WHERE chunks.id = early.id
+$$;
+
 -- End the leases that ran out: back to ready with a raised fence, or dead at the cap, or cancelled if that was asked.
-CREATE FUNCTION ledger_recover(p_max_attempts integer, p_limit integer DEFAULT 500)
+-- None is judged within p_grace_seconds of the server's start: while it was away nobody could renew.
+CREATE FUNCTION ledger_recover(
+    p_max_attempts integer, p_grace_seconds double precision DEFAULT 0, p_limit integer DEFAULT 500
+)
 RETURNS TABLE (chunk_id bigint, job_id uuid, tenant_id uuid, status text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -143,6 +167,7 @@ BEGIN
     FOR c IN
         WITH expired AS (
             SELECT x.id FROM chunks x WHERE x.status = 'running' AND x.lease_until < clock_timestamp()
+              AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => p_grace_seconds)
             ORDER BY x.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED
         )
         UPDATE chunks SET fence = chunks.fence + 1, leased_by = NULL, lease_until = NULL, queue = NULL,
@@ -163,6 +188,7 @@ BEGIN
         chunk_id := c.id; job_id := c.job_id; tenant_id := c.tenant_id; status := c.status;
         RETURN NEXT;
     END LOOP;
+    PERFORM line_up_suspects();
 END $$;
 
 -- Stop a job of this tenant. What is done stays; running chunks record what they have and end.
