@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
@@ -72,9 +72,9 @@ async def write_ending(tools: Tools, recorder: Recorder, lease: Lease, ending: E
     while True:
         try:
             return ending.how if await recorder.end(ending.action) else "lost"
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             drain_by = tools.drain_by()
             if drain_by is not None and time.monotonic() > drain_by:
                 raise
-            log.warning("chunk_not_ended", chunk_id=lease.chunk_id, error=type(error.orig).__name__)
+            log.warning("chunk_not_ended", chunk_id=lease.chunk_id, error=type(error).__name__)
             await asyncio.sleep(1)

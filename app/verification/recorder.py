@@ -1,15 +1,17 @@
 """Keeps the outcomes of a chunk until they are recorded: at most a second or fifty calls late.
 
-Everything goes through `flush`, which also renews the lease. While the database is away outcomes are kept, because
-they were paid for, and the chunk makes no new calls.
+Everything goes through `flush`, which also renews the lease. While the database is away, or takes longer than it should,
+outcomes are kept, because they were paid for, and the chunk makes no new calls. Nor does it when its lease may have run
+out unnoticed, as after a process was frozen: by the process's own clock, before anybody else is asked.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
@@ -20,18 +22,26 @@ log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """The unrecorded outcomes of one chunk."""
+    """The unrecorded outcomes of one chunk. `asked_at` is the monotonic moment before the lease was taken."""
 
-    def __init__(self, tools: Tools, lease: Lease) -> None:
+    def __init__(self, tools: Tools, lease: Lease, *, asked_at: float) -> None:
         self._tools = tools
         self._lease = lease
+        self._held_until = asked_at + tools.settings.lease_seconds
         self._buffer: list[Outcome] = []
         self._one_at_a_time = asyncio.Lock()
         #: Set when enough is waiting to be recorded.
         self.full = asyncio.Event()
-        #: Cleared while the database does not take outcomes.
+        #: Cleared while the database does not take outcomes, or the lease is in doubt; the next flush that works sets it.
         self.working = asyncio.Event()
         self.working.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a call may be made now; when not, wait for `working`."""
+        if time.monotonic() >= self._held_until:
+            self.working.clear()
+        return self.working.is_set()
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome for the next flush."""
@@ -42,10 +52,11 @@ class Recorder:
     async def flush(self, retries: Mapping[int, tuple[int, float, str]] | None = None) -> Recorded:
         """Record what waits and renew the lease.
 
-        Raises `DBAPIError` when the database can't; the outcomes are then still here.
+        Raises `SQLAlchemyError` when the database can't; the outcomes are then still here.
         """
         async with self._one_at_a_time:
-            batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
+            batch, settings = list(self._buffer), self._tools.settings
+            seconds, asked_at = settings.lease_seconds, time.monotonic()
             self.full.clear()
 
             def write() -> Recorded:
@@ -54,15 +65,20 @@ class Recorder:
                         connection, self._lease, batch, seconds=seconds, retries=retries
                     )
 
+            # A database that hangs raises nothing: without this, calls would go on unrecorded for as long.
+            late = asyncio.get_running_loop().call_later(settings.flush_seconds, self.working.clear)
             try:
                 done = await self._tools.in_thread(write)
-            except DBAPIError:
+            except SQLAlchemyError:
                 self.working.clear()
                 raise
-            self.working.set()
+            finally:
+                late.cancel()
             del self._buffer[: len(batch)]
             if done.held:
+                self._held_until = asked_at + seconds
                 self._tools.on_recorded(done.recorded)
+            self.working.set()
             return done
 
     async def end(self, action: Callable[[Connection], bool]) -> bool:

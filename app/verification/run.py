@@ -10,7 +10,7 @@ import time
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
@@ -58,20 +58,23 @@ async def run_chunk(tools: Tools, chunk_id: int, fence: int, tenant_id: UUID) ->
             )
             return (lease, ledger.pending_items(connection, lease)) if lease else None
 
+    asked_at = time.monotonic()
     taken = await tools.in_thread(take)
     if taken is None:
         return "stale"
-    return await ChunkRun(tools, *taken).run()
+    return await ChunkRun(tools, *taken, asked_at=asked_at).run()
 
 
 class ChunkRun:
     """One lease of one chunk."""
 
-    def __init__(self, tools: Tools, lease: Lease, items: list[tuple[int, str]]) -> None:
+    def __init__(
+        self, tools: Tools, lease: Lease, items: list[tuple[int, str]], *, asked_at: float
+    ) -> None:
         self._tools = tools
         self._lease = lease
         self._agenda = Agenda(items, lease.retries, tools.settings, provider=tools.provider.name)
-        self._recorder = Recorder(tools, lease)
+        self._recorder = Recorder(tools, lease, asked_at=asked_at)
         self._halted: str | None = None
         self._throttled: Throttled | None = None
         #: Those of the workers that wait for a key, and may be told to stop waiting.
@@ -127,12 +130,15 @@ class ChunkRun:
     async def _work(self) -> None:
         agenda = self._agenda
         while agenda.due and not self._halted:
-            await self._recorder.working.wait()
+            if not self._recorder.is_open:
+                await self._recorder.working.wait()
+                continue
             item_no = agenda.due.popleft()
             email = agenda.emails[item_no]
             if (answer := await self._tools.checks.check(email)) is not None:
                 self._recorder.add(agenda.answer(item_no, answer))
-            elif (reserved := await self._reserve()) is None:
+            elif (reserved := await self._reserve()) is None or not self._recorder.is_open:
+                # The turn is let go by: while this process waited it may have been frozen for longer than its lease.
                 agenda.due.appendleft(item_no)
             elif (outcome := await self._call(item_no, email, *reserved)) is not None:
                 self._recorder.add(outcome)
@@ -152,7 +158,7 @@ class ChunkRun:
         except Throttled as throttled:
             self._throttled = throttled
             self._halt("throttled")
-        except (LimitsUnavailable, DBAPIError):
+        except (LimitsUnavailable, SQLAlchemyError):
             # Limits are in Redis, keys in PostgreSQL: while one is away nothing is called.
             self._halt("limits_unavailable")
         finally:
@@ -189,12 +195,12 @@ class ChunkRun:
             retries = self._agenda.changes()
             try:
                 kept = await self._recorder.flush(retries)
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 self._agenda.is_changed = self._agenda.is_changed or retries is not None
                 log.warning(
                     "outcomes_not_recorded",
                     chunk_id=self._lease.chunk_id,
-                    error=type(error.orig).__name__,
+                    error=type(error).__name__,
                 )
                 drain_by = self._tools.drain_by()
                 if drain_by is not None and time.monotonic() > drain_by:
