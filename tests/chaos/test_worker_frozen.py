@@ -1,0 +1,58 @@
+"""Workers that stop for longer than their lease and come back, unaware of it."""
+
+import pytest
+
+from tests.chaos.harness import Stage
+from tests.chaos.waiting import wait_for
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.mark.quick_fault
+def test_frozen_past_its_lease_and_woken(stage: Stage) -> None:
+    """Others have its chunks when it wakes: it writes nothing, calls nobody again, and goes on with new work."""
+    sleeper, _other = stage.start_workers("sleeper", "other")
+    job = stage.submit(400)
+    stage.wait_recorded(job, 40)
+    stage.watch(stage.wait_busy(sleeper, 2))
+    with stage.faults.strike("SIGSTOP"):
+        sleeper.freeze()
+    stage.wait_hit_resumed(30)
+    sleeper.wake()
+    wait_for(lambda: "lease_lost" in sleeper.process.tail(1_000), 20, "the woken worker lets go")
+    stage.wait_completed(job)
+    stage.judge(job)
+    assert sleeper.is_running
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_woken_when_all_is_done(stage: Stage, nth: int) -> None:
+    """It wakes to a job that others have completed."""
+    sleeper, _other = stage.start_workers("sleeper", "other")
+    job = stage.submit(200)
+    stage.watch(stage.wait_busy(sleeper, 2))
+    with stage.faults.strike("SIGSTOP"):
+        sleeper.freeze()
+    stage.wait_completed(job)
+    sleeper.wake()
+    wait_for(lambda: "lease_lost" in sleeper.process.tail(1_000), 20, "the woken worker lets go")
+    again = stage.submit(60)
+    stage.wait_completed(again)
+    stage.judge(job, again)
+    assert sleeper.is_running
+
+
+@pytest.mark.parametrize("nth", range(2))
+def test_both_frozen_and_woken_together(stage: Stage, nth: int) -> None:
+    """A host that was suspended: every lease has run out, and the owners race to recover them."""
+    workers = stage.start_workers("one", "two")
+    job = stage.submit(300)
+    stage.wait_recorded(job, 40)
+    with stage.faults.strike("SIGSTOP of all"):
+        for worker in workers:
+            worker.freeze()
+    stage.wait_leases_over(job)
+    for worker in workers:
+        worker.wake()
+    stage.wait_completed(job)
+    stage.judge(job)
