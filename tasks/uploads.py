@@ -67,10 +67,6 @@ def _parse(lease: Lease) -> str:
         how = "done"
     except LanewayError as error:
         how = _refuse(lease, error.message)
-    except FileNotFoundError:
-        how = _refuse(
-            lease, "The uploaded file is no longer in the storage. Upload the list again."
-        )
     except LeaseLost as lost:
         if not lost.cancelled:
             return "lost"
