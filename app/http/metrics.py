@@ -73,7 +73,7 @@ def _of_keys(keys: list[KeyRow]) -> Iterator[Metric]:
     healthy = GaugeMetricFamily("laneway_key_healthy", "1: circuit closed.", labels=labels)
     throttled = GaugeMetricFamily("laneway_key_throttled", "Answers 429 so far.", labels=labels)
     for key in keys:
-        names = [str(key.id), key.tenant or "", key.provider]
+        names = [str(key.id or f"environment …{key.hint}"), key.tenant or "", key.provider]
         used.add_metric(names, key.used_today)
         throttled.add_metric(names, key.throttled_count)
         if key.health != "unknown":

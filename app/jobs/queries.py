@@ -1,6 +1,6 @@
 """What people see of jobs: one, or a page of them. Read inside a tenant's scope.
 
-A job's row counts ended chunks only; what the open ones have recorded so far is added from a small partial index.
+A job's row counts ended chunks only; the view `job_overview` adds what the open ones have recorded so far.
 """
 
 from dataclasses import dataclass
@@ -58,49 +58,21 @@ class JobView:
         return self.status in ENDED
 
 
-#: Selected from `jobs j`; shared with the status query, so that both count alike.
-COLUMNS = """
-    j.id, j.kind, j.title, j.status, j.priority, j.tags, j.created_at, j.started_at, j.finished_at, j.webhook_url, j.error,
-    j.params, j.total_items AS total, j.bad_rows, j.duplicate_rows, j.counts, j.chunks_open, j.updated_at,
-    j.done_items + o.done AS done, j.failed_items + o.failed AS failed, o.valid, o.invalid, o.catch_all, o.unknown,
-    u.email AS created_by, n.kind AS chunk_kind, n.queue AS lane, n.is_dedicated, n.base_queue
-"""
-JOINS = """
-    LEFT JOIN users u ON u.id = j.created_by
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(c.done_items), 0)::integer AS done, coalesce(sum(c.failed_items), 0)::integer AS failed,
-            coalesce(sum((c.counts ->> 'valid')::integer), 0) AS valid,
-            coalesce(sum((c.counts ->> 'invalid')::integer), 0) AS invalid,
-            coalesce(sum((c.counts ->> 'catch_all')::integer), 0) AS catch_all,
-            coalesce(sum((c.counts ->> 'unknown')::integer), 0) AS unknown
-        FROM chunks c WHERE c.job_id = j.id AND c.status IN ('ready', 'released', 'running') AND c.done_items > 0
-    ) o
-    LEFT JOIN LATERAL (
-        -- The newest chunk says what kind of work the job is at: parsing first, then what parsing cut.
-        SELECT c.kind, k.base_queue, k.per_tenant AND l.queue IS NOT NULL AS is_dedicated,
-            coalesce(CASE WHEN k.per_tenant THEN l.queue END, k.base_queue) AS queue
-        FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind LEFT JOIN tenant_lanes l ON l.tenant_id = c.tenant_id
-        WHERE c.job_id = j.id ORDER BY c.id DESC LIMIT 1
-    ) n ON true
-"""
-_GET = text(f"SELECT {COLUMNS} FROM jobs j {JOINS} WHERE j.id = :job")  # noqa: S608 - constants only
-_LIST = text(f"""
-    SELECT {COLUMNS} FROM (
-        SELECT * FROM jobs
+_GET = text("SELECT * FROM job_overview WHERE id = :job")
+#: The page first, then what there is to say about its jobs.
+_LIST = text("""
+    SELECT v.* FROM (
+        SELECT id FROM jobs
         WHERE tenant_id = laneway_tenant()
           AND (CAST(:after AS uuid) IS NULL OR id < CAST(:after AS uuid))
           AND (CAST(:status AS text) IS NULL OR status = :status)
         ORDER BY id DESC LIMIT :n
-    ) j {JOINS} ORDER BY j.id DESC
-""")  # noqa: S608 - constants only
+    ) page JOIN job_overview v ON v.id = page.id ORDER BY v.id DESC
+""")
 
 
 def view_of(row: Row[Any]) -> JobView:
-    """Return the job in a row of COLUMNS."""
-    recorded = row.counts
-    counts = {
-        verdict: int(recorded.get(verdict, 0)) + int(getattr(row, verdict)) for verdict in VERDICTS
-    }
+    """Return the job in a row of `job_overview`."""
     return JobView(
         id=row.id,
         kind=row.kind,
@@ -117,7 +89,7 @@ def view_of(row: Row[Any]) -> JobView:
         lane=row.lane,
         total=row.total,
         done=row.done,
-        counts=counts,
+        counts={verdict: getattr(row, verdict) for verdict in VERDICTS},
         failed=row.failed,
         bad_rows=row.bad_rows,
         duplicate_rows=row.duplicate_rows,

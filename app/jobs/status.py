@@ -1,6 +1,6 @@
-"""How a job stands: what the page asks every two seconds, so it is one statement over indexes.
+"""How a job stands: what the page asks every two seconds, so it is one statement over indexes, whose plan is kept.
 
-The rate is what was recorded in the last ten seconds, counted by the ledger itself (migration 0002): it is the same for
+The rate is what was recorded in the last ten seconds, counted by the ledger itself (migrations 0002 and 0003): it is the same for
 everybody who asks, and needs no poll before. "Slow" is told from "stuck", and both from waiting for a known reason.
 """
 
@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from app.errors import NotFound
-from app.jobs.queries import COLUMNS, JOINS, JobView, view_of
+from app.jobs.queries import JobView, view_of
 
 Health = Literal["ok", "slow", "stuck", "waiting", "ended"]
 Reason = Literal[
@@ -57,26 +57,7 @@ class JobStatus:
     updated_at: datetime
 
 
-_STATUS = text(f"""
-    SELECT {COLUMNS}, clock_timestamp() AS at, p.workers, p.tenants AS lane_tenants,
-        h.until AS held_until, h.reason AS held_reason,
-        recent.rows AS recent_rows, greatest(recent.at, open_progress.at) AS progress_at,
-        EXISTS (SELECT 1 FROM chunks c WHERE c.queue = n.queue AND c.tenant_id = j.tenant_id
-                AND c.status IN ('released', 'running') AND c.job_id = j.id) AS is_in_flight
-    FROM jobs j {JOINS}
-    LEFT JOIN lane_holds h ON h.tenant_id = j.tenant_id AND h.kind = n.kind AND h.until > clock_timestamp()
-    CROSS JOIN LATERAL lane_presence(n.queue, :presence) p
-    CROSS JOIN LATERAL (
-        SELECT max(c.progress_at) AS at, coalesce(sum((c.done_items - c.prior_done) * :window
-            / greatest(:window, extract(epoch FROM clock_timestamp() - c.prior_at)::double precision)), 0) AS rows
-        FROM chunks c WHERE c.progress_at > clock_timestamp() - make_interval(secs => :window) AND c.job_id = j.id
-    ) recent
-    CROSS JOIN LATERAL (
-        SELECT max(c.progress_at) AS at FROM chunks c
-        WHERE c.job_id = j.id AND c.status IN ('ready', 'released', 'running') AND c.done_items > 0
-    ) open_progress
-    WHERE j.id = :job
-""")  # noqa: S608 - constants only
+_STATUS = text("SELECT * FROM job_status(:job, :presence, :window)")
 #: Asked only of a job that does not move: when the first of its chunks that wait is due.
 _NEXT_DUE = text("""
     SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
@@ -95,7 +76,11 @@ def get_status(
     if row is None:
         raise NotFound("There is no such job.")
     job = view_of(row)
-    progress = None if job.done == 0 else max(filter(None, (row.progress_at, row.updated_at)))
+    progress = (
+        None
+        if job.done == 0
+        else max(filter(None, (row.progress_at, row.recent_at, row.updated_at)))
+    )
     rate = _rate(row, job)
     quiet = (row.at - (progress or job.started_at or job.created_at)).total_seconds()
     waiting = _waiting(connection, row, job, quiet, is_broker_up=is_broker_up)
