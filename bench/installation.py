@@ -69,12 +69,22 @@ class Installation:
         web.wait_until(lambda: answers(f"{url}/api/health"), READY_SECONDS)
         return url
 
+    def dispatch(self) -> int:
+        """Release what fits and publish it, as the web does after an upload; return how many messages went out."""
+        # Celery's app reads the environment as it is loaded: not before it is the installation's.
+        from celery_config import celery_app  # noqa: PLC0415
+        from tasks.dispatcher import dispatch  # noqa: PLC0415
+
+        return dispatch(celery_app)
+
     def start_python(self, name: str, arguments: list[str], **more: str) -> Process:
         """Start `python …` in the installation's environment."""
+        return self.supervisor.start(self.make_python(name, arguments, **more))
+
+    def make_python(self, name: str, arguments: list[str], **more: str) -> Process:
+        """Return `python …` in the installation's environment, not yet started."""
         log = self.home / "logs" / f"{name}.log"
-        argv = [sys.executable, *arguments]
-        process = Process(name, argv, log, self.environment | more, ROOT)
-        return self.supervisor.start(process)
+        return Process(name, [sys.executable, *arguments], log, self.environment | more, ROOT)
 
     def stop(self, process: Process) -> None:
         """Stop one of its processes before the end."""

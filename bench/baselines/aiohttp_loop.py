@@ -1,0 +1,35 @@
+"""A bare aiohttp loop: 64 calls at once, each read and parsed. Prints its calls a second.
+
+python -m bench.baselines.aiohttp_loop 50000
+"""
+
+import asyncio
+import os
+import sys
+import time
+from itertools import count
+
+import aiohttp
+
+AT_ONCE = 64
+
+
+async def measure(url: str, key: str, total: int) -> float:
+    """Make `total` calls; return the calls a second."""
+    numbers = count(1)
+    connector = aiohttp.TCPConnector(limit=AT_ONCE)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def work() -> None:
+            while (n := next(numbers)) <= total:
+                query = {"email": f"bare{n}@company{n % 5000}.com", "key": key}
+                async with session.get(f"{url}/ninja", params=query) as response:
+                    assert (await response.json())["code"]
+
+        started = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        return total / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(measure(os.environ["BENCH_URL"], os.environ["BENCH_KEY"], int(sys.argv[1]))))
