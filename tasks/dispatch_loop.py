@@ -15,7 +15,7 @@ from typing import Any
 import psycopg2
 import structlog
 from celery import Celery
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from app.db.engine import app_engine
 from app.db.scope import system_scope
@@ -87,6 +87,14 @@ class DispatchLoop(threading.Thread):
                     due = ledger.next_due(connection, wait)
                 wait = wait if due is None else max(0.0, min(wait, due))
                 self._listen()
+            except ProgrammingError as error:
+                # Another version's schema: it will not mend itself, and the words of the database say what is missing.
+                log.error(
+                    "schema_mismatch",
+                    detail=str(error.orig).strip(),
+                    remedy="python -m app.db.migrate",
+                )
+                self._drop_listener()
             except (SQLAlchemyError, psycopg2.Error) as error:
                 log.warning("database_unreachable", error=type(error).__name__)
                 self._drop_listener()
