@@ -76,7 +76,6 @@ def load_list(
     """
     tally = _Tally()
     with open_list(stream, email_column=email_column, limits=limits) as rows:
-
         refusals: list[LanewayError] = []
 
         def counted() -> Iterator[LeadBlock]:
