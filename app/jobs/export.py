@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -27,16 +26,18 @@ ANSWER_COLUMNS = (
     "laneway_provider",
 )
 #: How a cell begins that a spreadsheet would run (OWASP, "CSV injection"); the full-width forms count as the plain ones.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 #: A signed number or a telephone number in digits runs nothing, and people want it as it was.
 _NUMBER = re.compile(r"[+-]\d+(?:[.,]\d+)*")
-_SELECT = "i.item_no, i.email, i.cells, r.verdict, r.message, r.mx, r.checked_at, r.provider"
+_SELECT = r"""i.item_no, i.email, i.cells, r.verdict, r.message, r.mx,
+    to_char(r.checked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS"Z"') AS checked_at, r.provider"""
+#: The lower bound stands on both sides of each join: PostgreSQL carries equations across a join, not inequalities.
 _ALL = text(f"""
-    SELECT {_SELECT} FROM job_items i LEFT JOIN job_results r ON r.job_id = i.job_id AND r.item_no = i.item_no
+    SELECT {_SELECT} FROM job_items i LEFT JOIN job_results r ON r.job_id = i.job_id AND r.item_no = i.item_no AND r.item_no > :after
     WHERE i.job_id = :job AND i.item_no > :after ORDER BY i.item_no LIMIT :n
 """)  # noqa: S608 - constants only
 _ONE_VERDICT = text(f"""
-    SELECT {_SELECT} FROM job_results r JOIN job_items i ON i.job_id = r.job_id AND i.item_no = r.item_no
+    SELECT {_SELECT} FROM job_results r JOIN job_items i ON i.job_id = r.job_id AND i.item_no = r.item_no AND i.item_no > :after
     WHERE r.job_id = :job AND r.verdict = :verdict AND r.item_no > :after ORDER BY r.item_no LIMIT :n
 """)  # noqa: S608 - constants only
 OpenScope = Callable[[], AbstractContextManager[Connection]]
@@ -44,9 +45,10 @@ OpenScope = Callable[[], AbstractContextManager[Connection]]
 
 def neutralise(cell: object) -> str:
     """Return the cell's text, with a quote in front where a spreadsheet would take it for a formula."""
-    text_ = "" if cell is None else str(cell)
-    is_formula = text_.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text_)
-    return f"'{text_}" if is_formula else text_
+    text_ = cell if isinstance(cell, str) else "" if cell is None else str(cell)
+    if text_[:1] in _FORMULA_STARTS and not _NUMBER.fullmatch(text_):
+        return f"'{text_}"
+    return text_
 
 
 def stream_csv(open_scope: OpenScope, job: JobView, verdict: str | None = None) -> Iterator[str]:
@@ -73,11 +75,11 @@ def _read_page(
 
 
 def _cells(row: Row[Any], width: int) -> list[str]:
-    original = list(row.cells) or [row.email]
-    original += [""] * (width - len(original))
-    checked = f"{row.checked_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if row.checked_at else ""
-    answers = (row.verdict, row.message, row.mx, checked, row.provider)
-    return [neutralise(cell) for cell in (*original[:width], *answers)]
+    _, email, cells, *answers = tuple(row)
+    original = cells or [email]
+    if len(original) != width:
+        original = [*original, *[""] * (width - len(original))][:width]
+    return [neutralise(cell) for cell in (*original, *answers)]
 
 
 def _take(buffer: io.StringIO) -> str:

@@ -13,17 +13,18 @@ _FIELDS = """
     i.item_no, i.line_no, i.email, r.verdict, r.code, r.message, r.mx, r.provider, r.checked_at,
     coalesce(r.is_failure, false) AS failed, d.duplicate_of
 """
+#: The lower bound stands on both sides of each join: PostgreSQL carries equations across a join, not inequalities.
 _BY_ITEM = text(f"""
     SELECT {_FIELDS} FROM job_items i
-    LEFT JOIN job_results r ON r.job_id = i.job_id AND r.item_no = i.item_no
-    LEFT JOIN job_duplicates d ON d.job_id = i.job_id AND d.item_no = i.item_no
+    LEFT JOIN job_results r ON r.job_id = i.job_id AND r.item_no = i.item_no AND r.item_no > :after
+    LEFT JOIN job_duplicates d ON d.job_id = i.job_id AND d.item_no = i.item_no AND d.item_no > :after
     WHERE i.job_id = :job AND i.item_no > :after AND (CAST(:pattern AS text) IS NULL OR i.email ILIKE :pattern)
     ORDER BY i.item_no LIMIT :n
 """)  # noqa: S608 - constants only
 _BY_VERDICT = text(f"""
     SELECT {_FIELDS} FROM job_results r
-    JOIN job_items i ON i.job_id = r.job_id AND i.item_no = r.item_no
-    LEFT JOIN job_duplicates d ON d.job_id = r.job_id AND d.item_no = r.item_no
+    JOIN job_items i ON i.job_id = r.job_id AND i.item_no = r.item_no AND i.item_no > :after
+    LEFT JOIN job_duplicates d ON d.job_id = r.job_id AND d.item_no = r.item_no AND d.item_no > :after
     WHERE r.job_id = :job AND r.verdict = :verdict AND r.item_no > :after
       AND (CAST(:pattern AS text) IS NULL OR i.email ILIKE :pattern)
     ORDER BY r.item_no LIMIT :n
