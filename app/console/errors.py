@@ -4,10 +4,17 @@ from flask import Flask, render_template
 
 from app.http.problems import Problem
 
+#: Where the document speaks to a program, the page says it to a person.
+_IN_WORDS = {
+    404: "There is no such page, or it belongs to another client.",
+    413: "What was sent is larger than this installation takes. Split the list and upload the parts.",
+}
+
 
 def show_problem(problem: Problem) -> str:
     """Draw a problem. Asks no database: it may be what is missing."""
-    return render_template("console/error.html", problem=problem)
+    words = _IN_WORDS.get(problem.status, problem.detail)
+    return render_template("console/error.html", problem=problem, words=words)
 
 
 def register(app: Flask) -> None:

@@ -63,8 +63,10 @@ def rate(per_second: float | None, second: str = " per second", minute: str = " 
     """3.4 per second; below one, by the minute."""
     if per_second is None:
         return NOTHING
-    if per_second < 1:
+    if 0 < per_second < 1:
         return f"{per_second * 60:.0f}{minute}"
+    if per_second == 0:
+        return f"0{second}"
     return f"{per_second:,.{0 if per_second >= 10 else 1}f}{second}"
 
 
@@ -110,6 +112,15 @@ def ago(value: datetime | str | None) -> str:
     return " ".join(duration(seconds).split(" ")[:2]) + " ago"
 
 
+def until(value: datetime | str | None) -> str:
+    """When something is free: now, in 12 s, or the moment itself when it is over an hour away."""
+    at = moment(value)
+    seconds = (at - datetime.now(UTC)).total_seconds() if at else 0
+    if seconds < 1:
+        return "now"
+    return f"in {duration(seconds)}" if seconds < 3_600 else utc(at)
+
+
 def between(start: datetime | str | None, end: datetime | str | None) -> float | None:
     """Seconds from one time to the other."""
     first, last = moment(start), moment(end)
@@ -128,7 +139,20 @@ def segments(counts: dict[str, int], total: int) -> list[tuple[str, float, float
 
 def register_filters(app: Flask) -> None:
     """Make the filters and the words known to Jinja."""
-    filters = (number, percent, share, duration, rate, size, iso, utc, ago, between, segments)
+    filters = (
+        number,
+        percent,
+        share,
+        duration,
+        rate,
+        size,
+        iso,
+        utc,
+        ago,
+        until,
+        between,
+        segments,
+    )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
     words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES}
     app.jinja_env.globals.update(words)

@@ -30,6 +30,7 @@ READY_SECONDS = 60.0
 #: Slow enough to watch, quick enough for a test: about 25 addresses a second.
 SPACING_MS = 40
 DAILY_LIMIT = 5
+MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
             "ITEM_MAX_ATTEMPTS": "2",
             "RETRY_BASE_DELAY": "100",
             "LOGIN_LIMIT": "1000 per minute",
+            "UPLOAD_MAX_BYTES": str(MAX_BYTES),
         }
         with pytest.MonkeyPatch.context() as patch:
             use_environment(patch, environment)

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import MakeVisitor
-from tests.e2e.product import MAPLE, OAK
+from tests.e2e.product import MAPLE, MAX_BYTES, OAK
 from tests.e2e.visitor import JOB_ADDRESS, PATIENCE_MS, Visitor
 
 #: The beginning of a picture, by a name that promises a list.
@@ -104,6 +104,32 @@ def test_a_picture_is_refused_in_words_and_leaves_no_job(visitor: Visitor, tmp_p
     visitor.go("/")
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     assert page.get_by_text("picture.csv").count() == 0
+
+
+def test_a_list_over_the_limit_is_refused_before_it_is_sent(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    file = tmp_path / "huge.csv"
+    file.write_bytes(b"email\n" + b"ok-x@huge.example\n" * (MAX_BYTES // 18 + 1))
+    page = visitor.page
+    visitor.visit(OAK)
+    visitor.go("/upload")
+    page.get_by_label("Choose the file").set_input_files(file)
+    expect(page.get_by_role("alert")).to_contain_text("the limit is 4.0 MB")
+    assert page.locator("#preview").is_hidden()
+
+
+def test_a_list_over_the_limit_is_refused_without_scripts_too(
+    make_visitor: MakeVisitor, tmp_path: Path
+) -> None:
+    file = tmp_path / "huge.csv"
+    file.write_bytes(b"email\n" + b"ok-x@huge.example\n" * (MAX_BYTES // 18 + 1))
+    visitor = make_visitor(java_script_enabled=False)
+    visitor.visit(OAK)
+    visitor.go("/upload")
+    visitor.page.get_by_label("Choose the file").set_input_files(file)
+    visitor.page.get_by_role("button", name="Upload and verify").click()
+    expect(visitor.page.get_by_role("alert")).to_contain_text("Too large", timeout=PATIENCE_MS)
 
 
 def test_a_transfer_can_be_cancelled_and_leaves_no_job(visitor: Visitor, tmp_path: Path) -> None:

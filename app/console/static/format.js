@@ -28,6 +28,7 @@ export function duration(seconds) {
 export function rate(perSecond) {
   if (perSecond == null) return "–";
   if (perSecond >= 10) return `${number(perSecond)} per second`;
+  if (perSecond === 0) return "0 per second";
   return perSecond >= 1 ? `${perSecond.toFixed(1)} per second` : `${(perSecond * 60).toFixed(0)} per minute`;
 }
 

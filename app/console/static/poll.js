@@ -55,11 +55,11 @@ export class Poll {
   }
 
   // While the connection is lost, count down where people can see it.
-  countDown(left) {
+  countDown(what, left) {
     clearTimeout(this.timer);
     if (left <= 0) return this.run();
-    this.words.textContent = `Connection lost, retrying in ${left} s.`;
-    this.timer = setTimeout(() => this.countDown(left - 1), 1000);
+    this.words.textContent = `${what}, retrying in ${left} s.`;
+    this.timer = setTimeout(() => this.countDown(what, left - 1), 1000);
   }
 
   async run() {
@@ -89,8 +89,9 @@ export class Poll {
     const seconds = error.retryAfter ?? Math.min(LONGEST_SECONDS, 2 ** this.failures);
     if (!this.box) return this.wait(seconds);
     this.box.hidden = false;
-    if (this.failures === 1) say("Connection lost. Trying again by itself.");
-    this.countDown(Math.round(seconds));
+    const what = error instanceof Refused ? "The server can't answer" : "Connection lost";
+    if (this.failures === 1) say(`${what}. Trying again by itself.`);
+    this.countDown(what, Math.round(seconds));
   }
 
   end(status) {

@@ -38,6 +38,8 @@ function draw({ columns, sample, email_column: found }) {
   const rows = sample.map((cells) => make("tr", {}, ...columns.map((_, index) => make("td", { textContent: cells[index] ?? "", title: cells[index] ?? "" }))));
   table.replaceChildren(make("caption", { className: "said", textContent: "First rows; choose the address column in the headings" }), make("thead", {}, head), make("tbody", {}, ...rows));
   mark(found?.index ?? -1);
+  const picked = found && table.rows[0].cells[found.index];
+  if (picked) box.querySelector(".scroll").scrollLeft = Math.max(0, picked.offsetLeft - 48);
 }
 
 function describe(answer) {
@@ -62,7 +64,7 @@ export async function preview(file, url, token) {
   }
   if (turn !== latest) return;
   const columns = answer.columns ?? [];
-  box.hidden = false;
+  box.hidden = false; // before the table is drawn: what is hidden has no width to scroll by
   box.querySelector("h2").textContent = columns.length ? "Which column holds the address?" : "No preview of this file";
   box.querySelector(".sheet").hidden = !columns.length;
   facts.textContent = columns.length ? describe(answer) : (answer.problem?.detail ?? "The column is found when the file is read.");

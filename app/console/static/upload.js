@@ -33,6 +33,7 @@ function chosen() {
   clear();
   if (!file) return;
   if (file.size > Number(form.dataset.maxBytes)) {
+    at("file").value = "";
     complain({ title: "Too large", detail: `“${file.name}” has ${bytes(file.size)}; the limit is ${bytes(Number(form.dataset.maxBytes))}. Split it and upload the parts.` });
     return;
   }
