@@ -3,12 +3,9 @@
 `flask --app app.factory …` and `gunicorn 'app.factory:create_app()'` both come in here.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from apiflask import APIFlask
 
-from app import __version__
+from app import __version__, console
 from app.accounts.cli import keys_cli, tenants_cli, users_cli
 from app.http import access, auth, limits, openapi, problems, security
 from app.http.broker import Broker
@@ -58,10 +55,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     openapi.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    if (pages := find_spec("app.console")) and pages.origin:
-        register_pages = getattr(import_module("app.console"), "register", None)
-        if register_pages:
-            register_pages(app)
+    console.register(app)
     for group in (tenants_cli, users_cli, keys_cli):
         app.cli.add_command(group)
     return app

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     upload_limit: str = "120 per minute"
     #: Bearer token for /metrics; without one, /metrics answers to loopback only.
     metrics_token: SecretStr | None = None
+    #: With several web processes: a folder, empty at start, where they add up their metrics (prometheus-client).
+    prometheus_multiproc_dir: Path | None = None
     #: Number of proxies in front whose X-Forwarded-* headers are trusted.
     trusted_proxies: int = Field(default=0, ge=0)
 

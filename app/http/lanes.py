@@ -5,7 +5,7 @@ from apiflask import APIBlueprint
 from app.db.scope import system_scope
 from app.http.auth import for_operators
 from app.http.extensions import broker, provider_limits
-from app.http.models import KeyListOut, KeyOut, LaneListOut, LaneOut
+from app.http.models_operators import KeyListOut, KeyOut, LaneListOut, LaneOut
 from app.jobs.lanes import LaneRow, lane_overview
 from app.jobs.provider_keys import KeyRow, key_overview
 from app.settings import get_settings

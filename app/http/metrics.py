@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -102,4 +103,15 @@ def show_metrics() -> Response:
     _check_access()
     ledger = CollectorRegistry(auto_describe=False)
     ledger.register(_LedgerCollector())
-    return Response(generate_latest(REGISTRY) + generate_latest(ledger), content_type=MEDIA_TYPE)
+    body = generate_latest(_requests()) + generate_latest(ledger)
+    return Response(body, content_type=MEDIA_TYPE)
+
+
+def _requests() -> CollectorRegistry:
+    """Return the figures of this process, or of all web processes where they share a folder."""
+    folder = get_settings().prometheus_multiproc_dir
+    if folder is None:
+        return REGISTRY
+    together = CollectorRegistry()
+    MultiProcessCollector(together, str(folder))  # type: ignore[no-untyped-call] # the library has no types here
+    return together

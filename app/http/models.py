@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 from app.jobs.queries import JobView
 from app.jobs.status import JobStatus
@@ -36,6 +43,15 @@ class Input(BaseModel):
     """What is sent must be known: a misspelt parameter is an error, not ignored."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_nul(cls, value: object) -> object:
+        """PostgreSQL has no text with NUL in it."""
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ValueError("holds a NUL character")
+        return value
 
 
 class Out(BaseModel):
@@ -218,56 +234,6 @@ class PreviewOut(Out):
     email_column: EmailColumnOut | None
     sample: list[list[str]]
     problem: PreviewProblemOut | None
-
-
-class LaneOut(Out):
-    queue: str
-    kind: str
-    tenants: list[str]
-    dedicated: bool
-    messages: int | None
-    ready: int
-    deferred: int
-    released: int
-    running: int
-    oldest_seconds: float | None
-    workers: int
-    slots: int
-    rate_per_second: float | None
-    keys: int
-    keys_per_second: float | None
-    held_until: datetime | None
-    held_reason: str | None
-
-
-class LaneListOut(Out):
-    lanes: list[LaneOut]
-
-
-class KeyOut(Out):
-    id: UUID | None = Field(description="null: a key of a worker's environment.")
-    tenant: str | None = Field(description="null: a key of the platform.")
-    provider: str
-    hint: str
-    spacing_ms: int
-    requests_per_window: int | None
-    window_seconds: int
-    daily_limit: int | None
-    enabled: bool
-    used_today: int
-    health: Literal["closed", "open", "half_open", "unknown"]
-    since: datetime | None
-    why: str | None
-    next_free_at: datetime | None
-    throttled_count: int
-    source: Literal["database", "environment"] = Field(
-        description="environment: carried by a live worker, and then in force for its client."
-    )
-    notes: str | None
-
-
-class KeyListOut(Out):
-    keys: list[KeyOut]
 
 
 class HealthOut(Out):

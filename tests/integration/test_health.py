@@ -1,6 +1,9 @@
 """What machines ask: health, readiness, metrics; and what still works while a server is away."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +134,24 @@ def test_with_a_token_metrics_are_for_who_has_it(changed: pytest.MonkeyPatch) ->
     assert web.caller().get("/metrics", headers=good).status_code == 200
     for headers in ({}, {"Authorization": "Bearer nope"}, {"Authorization": "scrape me"}):
         assert web.caller().get("/metrics", headers=headers).status_code == 403
+
+
+def test_several_web_processes_add_up(module_env: Environment, tmp_path: Path) -> None:
+    """In a process of its own: the library decides at import whether to use the folder."""
+    code = """
+from app.factory import create_app
+client = create_app().test_client()
+client.get("/api/health/ready")
+print(client.get("/metrics").text)
+"""
+    environment = module_env | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "LOG_LEVEL": "ERROR"}
+    for expected in ("1.0", "2.0"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        line = 'laneway_http_request_seconds_count{method="GET",route="/api/health/ready",status="200"} '
+        assert line + expected in done.stdout

@@ -3,7 +3,9 @@
 import io
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -287,15 +289,34 @@ def test_a_refused_upload_gives_its_key_back(ann: Caller) -> None:
     assert ann.upload(key="k").status_code == 202
 
 
-def test_while_the_first_is_under_way_the_second_is_told_so(ann: Caller) -> None:
-    assert ann.person
-    assert ann.person.tenant
-    with tenant_scope(ann.person.tenant.id) as c:
-        idempotency.claim(c, "POST /api/uploads", "k")
-    answer = ann.upload(key="k")
-    assert answer.status_code == 409
-    assert answer.json["code"] == "request_in_flight"
-    assert int(answer.headers["Retry-After"]) > 0
+def test_while_the_first_is_under_way_the_second_is_told_so(web: Web, ann: Caller) -> None:
+    reading, go_on = Event(), Event()
+
+    class Slow(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            reading.set()
+            assert go_on.wait(30)
+            return super().readinto(buffer)
+
+    body = multipart(("file", "leads.csv", CSV))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            lambda: web.caller(ann.person).post(
+                "/api/uploads",
+                input_stream=Slow(body),
+                headers={"Idempotency-Key": "k"},
+                content_type=f"multipart/form-data; boundary={BOUNDARY}",
+                environ_overrides={"CONTENT_LENGTH": str(len(body))},
+            )
+        )
+        assert reading.wait(30)
+        second = ann.upload(key="k")
+        go_on.set()
+        assert first.result(30).status_code == 202
+    assert second.status_code == 409
+    assert second.json["code"] == "request_in_flight"
+    assert int(second.headers["Retry-After"]) > 0
+    assert ann.upload(key="k").json["id"] == first.result().json["id"]
 
 
 def test_a_crashed_request_does_not_hold_its_key_for_ever(ann: Caller) -> None:
