@@ -10,7 +10,7 @@ from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.db.scope import tenant_scope
+from app.db.scope import pauses_allowed, tenant_scope
 from app.errors import LanewayError
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
@@ -84,14 +84,15 @@ def _ingest(lease: Lease) -> Ingested:
         open_storage().open(str(lease.params["storage_key"])) as stream,
         tenant_scope(lease.tenant_id) as connection,
     ):
-        tally, facts = load_list(
-            connection,
-            stream,
-            job_id=lease.job_id,
-            email_column=lease.params.get("email_column"),
-            limits=ReadLimits.from_settings(settings),
-            bad_rows_kept=settings.bad_rows_kept,
-        )
+        with pauses_allowed(connection):
+            tally, facts = load_list(
+                connection,
+                stream,
+                job_id=lease.job_id,
+                email_column=lease.params.get("email_column"),
+                limits=ReadLimits.from_settings(settings),
+                bad_rows_kept=settings.bad_rows_kept,
+            )
         # Locks the chunk (chunks before jobs, as everywhere) and sees whether it is still ours and still wanted.
         kept = ledger.record(connection, lease, [], seconds=settings.lease_seconds)
         if not kept.held or kept.cancel:

@@ -12,6 +12,9 @@ from sqlalchemy.engine import URL, make_url
 
 from app.settings import get_settings
 
+#: Longest pause between two statements of a transaction. Ours follow one another at once; see `pauses_allowed`.
+IDLE_MILLISECONDS = 20_000
+
 
 def normalise_url(url: str) -> URL:
     """Return the URL with the psycopg2 driver named.
@@ -54,7 +57,8 @@ def make_engine(url: str, *, role: str | None, pool_size: int = 10) -> Engine:
             "keepalives_count": 3,
             # Nor one that vanished while it owed an answer (milliseconds); keepalives only watch idle connections.
             "tcp_user_timeout": 25_000,
-            "options": "-c timezone=UTC",
+            # A process that was frozen in mid-transaction gives its locks up: others wait for them.
+            "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_MILLISECONDS}",
         },
     )
     if role:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from app.db.engine import app_engine
 
+_ALLOW_PAUSES = text("SELECT set_config('idle_in_transaction_session_timeout', :pause, true)")
 _SET_TENANT = text("SELECT set_config('laneway.tenant_id', :tenant, true)")
 
 
@@ -28,3 +29,12 @@ def system_scope(engine: Engine | None = None) -> Iterator[Connection]:
     """Open a transaction without a tenant: presence, ticks and the functions that cross tenants."""
     with (engine or app_engine()).begin() as connection:
         yield connection
+
+
+@contextmanager
+def pauses_allowed(connection: Connection, minutes: int = 30) -> Iterator[None]:
+    """Let this transaction rest between statements, as when a file is read; not to be used while others wait for its locks."""
+    before = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()
+    connection.execute(_ALLOW_PAUSES, {"pause": f"{minutes}min"})
+    yield
+    connection.execute(_ALLOW_PAUSES, {"pause": before})

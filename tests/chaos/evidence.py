@@ -2,11 +2,12 @@
 
 The sandbox is a process of its own that no fault touches, and it records each call at arrival. A fault may repeat the
 calls that were under way when it struck and those whose outcomes were not yet recorded: at most a second's. All of them
-arrived within `reach` seconds before the fault, so the bound is counted in the same record.
+arrived within a known time before the fault, so the bound is counted in the same record. A process that was frozen
+while it sent a call sends it when it is woken: that call was under way as well, but arrives after the waking.
 """
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,27 +18,52 @@ from sandbox.process import RunningSandbox
 #: FLUSH_SECONDS of the workers, and what a flush may take on a busy machine until it is committed.
 FLUSH_SECONDS = 1.0
 COMMIT_SECONDS = 0.7
+#: What a woken process takes to send the calls that it was about to send.
+SEND_SECONDS = 0.5
 
 
 @dataclass
 class Fault:
-    """When a fault struck and when it was over, in Unix seconds."""
+    """When a fault struck and when it was over, in Unix seconds, and how long before and after it a call is excused."""
 
     name: str
     began: float
+    before_seconds: float
+    after_seconds: float
     ended: float = 0.0
+
+    def excuses(self, call: dict[str, Any]) -> bool:
+        """Tell whether a call arrived so near that the fault may have cut it off."""
+        start, end = self.began - self.before_seconds, self.ended + self.after_seconds
+        return start <= call["wall_ms"] / 1e3 <= end
 
 
 @dataclass
 class Faults:
-    """The faults of one test, in order."""
+    """The faults of one test, in order. `latency_seconds` is the provider's longest."""
 
+    latency_seconds: float
     items: list[Fault] = field(default_factory=list)
 
     @contextmanager
     def strike(self, name: str) -> Iterator[Fault]:
         """Note the moments around a fault."""
-        fault = Fault(name, time.time())
+        reach = self.latency_seconds + FLUSH_SECONDS + COMMIT_SECONDS
+        with self._note(Fault(name, time.time(), reach, 0.0)) as fault:
+            yield fault
+
+    @contextmanager
+    def wake(self) -> Iterator[Fault]:
+        """Note the moment at which frozen processes go on."""
+        with self._note(Fault("SIGCONT", time.time(), 0.0, SEND_SECONDS)) as fault:
+            yield fault
+
+    def excuse(self, call: dict[str, Any]) -> bool:
+        """Tell whether any of the faults may have cut a call off."""
+        return any(fault.excuses(call) for fault in self.items)
+
+    @contextmanager
+    def _note(self, fault: Fault) -> Iterator[Fault]:
         self.items.append(fault)
         try:
             yield fault
@@ -51,7 +77,7 @@ class Repeats:
 
     extra: int
     allowed: int
-    #: Addresses called again although their first call was not near any fault.
+    #: Addresses called more often than the faults near their calls explain.
     unexcused: list[str]
 
 
@@ -60,24 +86,22 @@ def paid_calls(sandbox: RunningSandbox) -> list[dict[str, Any]]:
     return [call for call in sandbox.calls() if call["status"] == 200 and call["code"] != "--"]
 
 
-def count_repeats(
-    calls: Sequence[dict[str, Any]], faults: Sequence[Fault], *, latency_seconds: float
-) -> Repeats:
-    """Compare repeated calls with those in flight or unrecorded when the faults struck."""
-    reach = latency_seconds + FLUSH_SECONDS + COMMIT_SECONDS
-    windows = [((f.began - reach) * 1e3, f.ended * 1e3) for f in faults]
-
-    def is_near_fault(call: dict[str, Any]) -> bool:
-        return any(start <= call["wall_ms"] <= end for start, end in windows)
-
+def count_repeats(calls: Sequence[dict[str, Any]], faults: Faults) -> Repeats:
+    """Compare repeated calls with those that the faults may have cut off."""
     by_address: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for call in calls:
         by_address[call["email"]].append(call)
-    extra = sum(count - 1 for count in Counter(c["email"] for c in calls).values())
     unexcused = [
         email
         for email, made in by_address.items()
-        # Each call but the last must have been cut off, or lost its outcome, by a fault.
-        if not all(is_near_fault(call) for call in made[:-1])
+        # All calls but one must have been cut off, or have lost their outcome.
+        if sum(map(faults.excuse, made)) < len(made) - 1
     ]
-    return Repeats(extra, sum(map(is_near_fault, calls)), unexcused)
+    extra = len(calls) - len(by_address)
+    return Repeats(extra, sum(map(faults.excuse, calls)), unexcused)
+
+
+def violations(sandbox: RunningSandbox, faults: Faults) -> list[dict[str, Any]]:
+    """Return the calls that broke a limit, but for those that left a process late because it was frozen."""
+    woken = Faults(0.0, [fault for fault in faults.items if not fault.before_seconds])
+    return [call for call in sandbox.calls() if call["violation"] and not woken.excuse(call)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from app.accounts.keys import add_key
@@ -22,7 +22,7 @@ from app.db.engine import make_engine
 from app.jobs.ids import new_job_id
 from app.jobs.submit import create_job, cut_chunks
 from devtools.processes import Process
-from tests.chaos.evidence import Faults, count_repeats, paid_calls
+from tests.chaos.evidence import Faults, count_repeats, paid_calls, violations
 from tests.chaos.installation import SHORT_TIMES, Installation
 from tests.chaos.waiting import wait_for
 from tests.chaos.workers import START_SECONDS, Worker
@@ -53,10 +53,11 @@ class Stage:
     def __init__(self, installation: Installation, logs: Path) -> None:
         self.installation = installation
         self.sandbox = installation.sandbox
-        self.faults = Faults()
+        self.faults = Faults(LATENCY_MS[1] / 1e3)
         self.outcome: Outcome | None = None
         self._logs = logs
         self._workers: list[Worker] = []
+        self._kept: list[Process] = []
         self._resumed: float | None = None
         self._ended = 0.0
         self._hit: dict[int, int] = {}
@@ -76,11 +77,17 @@ class Stage:
         self.add_client(CLIENT)
 
     def close(self) -> None:
-        """End the workers and let the database go."""
+        """End the processes and let the database go."""
         for worker in self._workers:
             worker.kill()
+        for process in self._kept:
+            process.kill()
         self.world.app.dispose()
         self.world.owner.dispose()
+
+    def keep(self, process: Process) -> None:
+        """End this process with the stage."""
+        self._kept.append(process)
 
     def add_client(self, slug: str, *, spacing_ms: int = 10, per_second: int = 60) -> None:
         """Add a client with a key of its own, known to the provider with the same limits."""
@@ -160,6 +167,22 @@ class Stage:
         process.start()
         return process.wait(seconds)
 
+    def lock_a_running_chunk(self, connection: Connection, job: UUID) -> int:
+        """Lock a running chunk of the job in an open transaction, as a record does; return its id."""
+        tenant = self.world.job(job)["tenant_id"]
+        connection.execute(
+            text("SELECT set_config('laneway.tenant_id', :t, true)"), {"t": str(tenant)}
+        )
+        lock = text(
+            "SELECT id FROM chunks WHERE job_id = :j AND status = 'running' LIMIT 1 FOR UPDATE"
+        )
+        return (
+            wait_for(
+                lambda: connection.execute(lock, {"j": job}).scalar(), 40, "a chunk is running"
+            )
+            or 0
+        )
+
     # --- looking ---------------------------------------------------------------------------------
 
     def recorded(self, job: UUID) -> int:
@@ -191,6 +214,14 @@ class Stage:
         """Wait until at least `rows` rows have an answer."""
         wait_for(lambda: self.recorded(job) >= rows, seconds, f"{rows} rows recorded")
 
+    def wait_unrecorded(self, *jobs: UUID, calls: int = 12, seconds: float = 40) -> None:
+        """Wait until so many calls are under way or not yet recorded: the worst moment for a fault."""
+        wait_for(
+            lambda: self.sandbox.summary()["charged"] - sum(map(self.recorded, jobs)) >= calls,
+            seconds,
+            f"{calls} calls are not recorded",
+        )
+
     def wait_busy(self, worker: Worker, chunks: int = 1, seconds: float = 40) -> list[int]:
         """Wait until a worker holds some chunks; return them."""
         return (
@@ -201,6 +232,17 @@ class Stage:
             )
             or []
         )
+
+    def wait_asking(self) -> None:
+        """Wait until a worker is blocked in Redis, asking for work."""
+        with self.installation.redis.connect() as client:
+            wait_for(
+                lambda: any(
+                    c["cmd"] == "brpop" and "b" in c["flags"] for c in client.client_list()
+                ),
+                20,
+                "a worker asks for work",
+            )
 
     def messages(self, queue: str = "verification-queue") -> int:
         """Return how many messages wait in Redis."""
@@ -289,11 +331,9 @@ class Stage:
         for job in jobs:
             self._judge_rows(job, failures)
             rows += self.recorded(job)
-        summary = self.sandbox.summary()
-        assert summary["violations"] == 0, summary["keys"]
-        repeats = count_repeats(
-            paid_calls(self.sandbox), self.faults.items, latency_seconds=LATENCY_MS[1] / 1e3
-        )
+        broken = violations(self.sandbox, self.faults)
+        assert not broken, broken
+        repeats = count_repeats(paid_calls(self.sandbox), self.faults)
         assert not repeats.unexcused, f"called again without a fault near: {repeats}"
         assert repeats.extra <= (0 if none_repeated else repeats.allowed), repeats
         over = self.faults.items[-1].ended if self.faults.items else self._ended

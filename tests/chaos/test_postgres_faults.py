@@ -14,6 +14,7 @@ def test_crashed_and_restarted_in_mid_run(stage: Stage) -> None:
     stage.start_workers("one", "two")
     job = stage.submit(400)
     stage.wait_recorded(job, 40)
+    stage.wait_unrecorded(job)
     with stage.faults.strike("kill -9 of PostgreSQL"):
         stage.installation.postgres.kill()
         stage.installation.postgres.resume()
@@ -39,6 +40,7 @@ def test_down_for_a_while(stage: Stage, seconds: float) -> None:
     workers = stage.start_workers("one", "two")
     job = stage.submit(300)
     stage.wait_recorded(job, 40)
+    stage.wait_unrecorded(job)
     with stage.faults.strike("PostgreSQL down"):
         stage.installation.postgres.kill()
         last(seconds)

@@ -1,6 +1,8 @@
 """Workers that stop for longer than their lease and come back, unaware of it."""
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.chaos.harness import Stage
 from tests.chaos.waiting import wait_for
@@ -14,11 +16,14 @@ def test_frozen_past_its_lease_and_woken(stage: Stage) -> None:
     sleeper, _other = stage.start_workers("sleeper", "other")
     job = stage.submit(400)
     stage.wait_recorded(job, 40)
-    stage.watch(stage.wait_busy(sleeper, 2))
+    stage.wait_busy(sleeper, 2)
+    stage.wait_unrecorded(job)
+    stage.watch(stage.chunks_of(sleeper))
     with stage.faults.strike("SIGSTOP"):
         sleeper.freeze()
     stage.wait_hit_resumed(30)
-    sleeper.wake()
+    with stage.faults.wake():
+        sleeper.wake()
     wait_for(lambda: "lease_lost" in sleeper.process.tail(1_000), 20, "the woken worker lets go")
     stage.wait_completed(job)
     stage.judge(job)
@@ -30,11 +35,14 @@ def test_woken_when_all_is_done(stage: Stage, nth: int) -> None:
     """It wakes to a job that others have completed."""
     sleeper, _other = stage.start_workers("sleeper", "other")
     job = stage.submit(200)
-    stage.watch(stage.wait_busy(sleeper, 2))
+    stage.wait_busy(sleeper, 2)
+    stage.wait_unrecorded(job)
+    stage.watch(stage.chunks_of(sleeper))
     with stage.faults.strike("SIGSTOP"):
         sleeper.freeze()
     stage.wait_completed(job)
-    sleeper.wake()
+    with stage.faults.wake():
+        sleeper.wake()
     wait_for(lambda: "lease_lost" in sleeper.process.tail(1_000), 20, "the woken worker lets go")
     again = stage.submit(60)
     stage.wait_completed(again)
@@ -48,11 +56,40 @@ def test_both_frozen_and_woken_together(stage: Stage, nth: int) -> None:
     workers = stage.start_workers("one", "two")
     job = stage.submit(300)
     stage.wait_recorded(job, 40)
+    stage.wait_unrecorded(job)
     with stage.faults.strike("SIGSTOP of all"):
         for worker in workers:
             worker.freeze()
     stage.wait_leases_over(job)
-    for worker in workers:
-        worker.wake()
+    with stage.faults.wake():
+        for worker in workers:
+            worker.wake()
     stage.wait_completed(job)
+    stage.judge(job)
+
+
+def test_a_dispatcher_frozen_in_mid_release_stops_the_others_for_seconds_only(stage: Stage) -> None:
+    """It holds the lock that makes releases one at a time; PostgreSQL takes the session away from it."""
+    stage.start_workers("one")
+    with stage.world.app.connect() as frozen:
+        frozen.execute(text("SELECT * FROM ledger_release(0, 4, 15)"))
+        job = stage.submit(60)
+        with stage.faults.strike("a dispatcher that does not commit"):
+            pass
+        stage.wait_completed(job, seconds=30)
+        with pytest.raises(DBAPIError):
+            frozen.commit()
+    stage.judge(job, none_repeated=True)
+
+
+def test_frozen_in_mid_record(stage: Stage) -> None:
+    """It holds the lock of its chunk, which the recovery would pass over for ever."""
+    (holder,) = stage.start_workers("one")
+    job = stage.submit(60)
+    with pytest.raises(DBAPIError), stage.world.app.connect() as frozen:
+        with stage.faults.strike("a record that does not commit"):
+            stage.watch([stage.lock_a_running_chunk(frozen, job)])
+            holder.kill()
+        stage.start_workers("two")
+        stage.wait_completed(job, seconds=60)
     stage.judge(job)

@@ -16,7 +16,9 @@ def test_kill_9_in_mid_chunk(stage: Stage) -> None:
     victim, _other = stage.start_workers("victim", "other")
     job = stage.submit(240)
     stage.wait_recorded(job, 40)
-    stage.watch(stage.wait_busy(victim, 2))
+    stage.wait_busy(victim, 2)
+    stage.wait_unrecorded(job)
+    stage.watch(stage.chunks_of(victim))
     with stage.faults.strike("kill -9"):
         victim.kill()
     stage.wait_completed(job)
@@ -29,6 +31,7 @@ def test_kill_9_of_the_only_worker(stage: Stage, seed: int) -> None:
     (victim,) = stage.start_workers("victim")
     job = stage.submit(200)
     stage.wait_recorded(job, random.Random(seed).randint(1, 120))
+    stage.wait_unrecorded(job)
     stage.watch(stage.wait_busy(victim))
     with stage.faults.strike("kill -9"):
         victim.kill()
@@ -58,6 +61,7 @@ def test_twenty_five_random_kills_under_load(stage: Stage) -> None:
 def test_frozen_while_asking_for_work_then_killed(stage: Stage, nth: int) -> None:
     """Redis hands the message to a worker that will never read it: Celery's own way to lose one."""
     (sleeper,) = stage.start_workers("sleeper")
+    stage.wait_asking()
     sleeper.freeze()
     job = stage.submit(60)
     stage.dispatch()

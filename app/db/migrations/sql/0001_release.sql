@@ -16,6 +16,8 @@ DECLARE
     v_lot  uuid := gen_random_uuid();
     v_now  timestamptz;
 BEGIN
+    -- A dispatcher that is frozen between this and its commit must not stop all the others.
+    PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
     -- One at a time, for the few milliseconds it takes: two would each fill the same free places.
     PERFORM pg_advisory_xact_lock(7245001);
     -- Of the moment after the wait, and in a variable: a function that may change its answer can't bound an index scan.
