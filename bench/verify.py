@@ -7,6 +7,7 @@ threads, from the first message published to the last call, the worker waiting f
 
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 from bench.clients import add_client, add_provider_key, is_completed, submit_rows
 from bench.figures import Figure, Scale, Target
@@ -53,7 +54,7 @@ def _least(ratio: float) -> Target:
     return Target(ratio, of="ratio")
 
 
-def verify_all(installation: Installation, tenant: object, rows: int) -> float:
+def verify_all(installation: Installation, tenant: UUID, rows: int) -> float:
     """Verify `rows` addresses with one worker of 64 slots; return the addresses a second."""
     worker = installation.start_worker(queues.VERIFICATION, "threads", 64, name="verification")
     warm = submit_rows(installation, tenant, 100, "warm")
@@ -79,7 +80,7 @@ def run_bare(installation: Installation, calls: int) -> float:
     """Make the same number of calls with a bare loop in a process of its own; return the calls a second."""
     installation.sandbox.reset()
     loop = _program(installation, "aiohttp", ["-m", "bench.baselines.aiohttp_loop", str(calls)])
-    return float(run_to_end(loop, SECONDS).split()[-1])
+    return float(run_to_end(loop, SECONDS).split()[-2])
 
 
 def run_plain(installation: Installation, kind: str, worker: list[str], calls: int) -> float:

@@ -7,6 +7,7 @@ is made on first use, after any fork.
 
 import asyncio
 import concurrent.futures
+import gc
 import sys
 import threading
 import time
@@ -51,6 +52,7 @@ class Runtime:
             if self._loop is None:
                 # A reserved call is sent at its moment; the default switch interval of 5 ms would add to each.
                 sys.setswitchinterval(0.001)
+                _calm_collector()
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="laneway-loop", daemon=True
@@ -105,6 +107,17 @@ class Runtime:
     def draining(self) -> bool:
         """True once the process was asked to stop."""
         return self.drain_by is not None
+
+
+def _calm_collector() -> None:
+    """Take what is loaded out of the garbage collector's sight and let it run less often.
+
+    A full collection looks at every object of Celery, SQLAlchemy and aiohttp: some 70 ms in which no reserved call
+    leaves. Together the collections cost a fifth of the loop's time; calls leave little that only a collector can free.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 runtime = Runtime()

@@ -75,9 +75,8 @@ _PENDING = text("""
     ORDER BY i.item_no
 """)
 _RECORD = text("""
-    SELECT held, cancel, recorded FROM ledger_record(:chunk, :fence, :seconds, CAST(:items AS integer[]),
-        CAST(:verdicts AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]), CAST(:mxs AS text[]),
-        CAST(:providers AS text[]), CAST(:failures AS boolean[]), CAST(:checked AS timestamptz[]), CAST(:retries AS jsonb))
+    SELECT held, cancel, recorded
+    FROM ledger_record(:chunk, :fence, :seconds, CAST(:outcomes AS json), CAST(:retries AS jsonb))
 """)
 _FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
 _PUT_BACK = text("SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb))")
@@ -142,18 +141,15 @@ def record(
             "chunk": lease.chunk_id,
             "fence": lease.fence,
             "seconds": seconds,
-            "items": [o.item_no for o in outcomes],
-            "verdicts": [o.verdict for o in outcomes],
-            "codes": [o.code for o in outcomes],
-            "messages": [o.message for o in outcomes],
-            "mxs": [o.mx for o in outcomes],
-            "providers": [o.provider for o in outcomes],
-            "failures": [o.is_failure for o in outcomes],
-            "checked": [o.checked_at for o in outcomes],
+            "outcomes": json.dumps([_as_json(o) for o in outcomes]) if outcomes else None,
             "retries": None if retries is None else json.dumps(retries),
         },
     ).one()
     return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    return {**vars(outcome), "checked_at": outcome.checked_at.isoformat()}
 
 
 def finish(connection: Connection, lease: Lease, status: str = "done") -> bool:

@@ -7,7 +7,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from bench.baselines.one_call import verify
 
-dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))
+dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))  # type: ignore[no-untyped-call] # not typed by its authors
 
 
 @dramatiq.actor(max_retries=0)
