@@ -28,6 +28,8 @@ _LONGEST_CELL = 1_000
 _LONGEST_LOCAL = 64
 _LONGEST_ADDRESS = 320
 _SHOWN_CHARS = 60
+#: Nobody wraps an address so often, and each takes a look at the whole cell.
+_MOST_WRAPPINGS = 10
 
 
 def address_key(address: str) -> str:
@@ -61,7 +63,9 @@ def normalise(raw: str) -> str:
 def _unwrap(raw: str) -> str:
     """Take off what surrounds an address: spaces, quotes, `mailto:`, `Name <…>`, a trailing `;`."""
     text, before = raw.strip(_INVISIBLE), None
-    while text and text != before:
+    for _ in range(_MOST_WRAPPINGS):
+        if not text or text == before:
+            break
         before = text
         if text[:7].lower() == "mailto:":
             text = text[7:].partition("?")[0]

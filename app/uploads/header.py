@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import takewhile
 
 from app.errors import UnsupportedFile
 from app.uploads.addresses import looks_like_address
@@ -56,6 +56,8 @@ def find_header(rows: list[list[str]], email_column: str | None, max_columns: in
             f"The list has more than {max_columns:,} columns. Remove those that are not needed.",
             reason="too_many_columns",
         )
+    # One odd row is no reason to refuse the list, nor to look at tens of thousands of its cells.
+    rows = [row[:max_columns] for row in rows]
     wanted = (email_column or "").strip()
     named = _find_wanted(rows, wanted) if wanted else _find_named(rows)
     if named is not None:
@@ -164,9 +166,13 @@ def _header(rows: list[list[str]], title_row: int | None, email_index: int) -> H
 def _name_columns(titles: list[str], width: int) -> list[str]:
     """Return `width` different names: the titles, "Column 3" for a blank one, "City (2)" for a second."""
     names: dict[str, None] = {}
+    numbers: Counter[str] = Counter()
     for index in range(width):
         title = " ".join(titles[index].split())[:200] if index < len(titles) else ""
-        name = title or f"Column {index + 1}"
-        copies = (f"{name} ({number})" for number in count(2))
-        names[name if name not in names else next(c for c in copies if c not in names)] = None
+        name = plain = title or f"Column {index + 1}"
+        while name in names:
+            # Goes on where the last copy ended: a thousand equal names are no million tries.
+            numbers[plain] += 1
+            name = f"{plain} ({numbers[plain] + 1})"
+        names[name] = None
     return list(names)

@@ -17,6 +17,8 @@ _BUILT_IN_DATES = frozenset([*range(14, 23), *range(27, 37), *range(50, 59)])
 _BUILT_IN_DURATIONS = frozenset([45, 46, 47])
 _LITERALS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _ESCAPES = re.compile(r"_x([0-9A-Fa-f]{4})_")
+#: Excel refuses longer ones; the expression above takes the square of the time.
+_LONGEST_FORMAT = 255
 _LAST_SERIAL = 2_958_466  # the day after 9999-12-31
 
 
@@ -48,7 +50,7 @@ def _built_in(number: str) -> Kind:
 
 def format_kind(code: str) -> Kind:
     """Return what a number format like `dd/mm/yyyy` or `[h]:mm` makes of a number."""
-    bare = _LITERALS.sub("", code.partition(";")[0]).lower()
+    bare = _LITERALS.sub("", code[:_LONGEST_FORMAT].partition(";")[0]).lower()
     if "general" in bare:
         return "number"
     if "[h" in bare or "[m" in bare or "[s" in bare:

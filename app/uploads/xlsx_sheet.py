@@ -11,6 +11,8 @@ from app.uploads.xlsx_strings import SharedStrings
 
 BLOCK_ROWS = 500
 _LAST_ROW = 1_048_576
+#: The last column is XFD.
+_COLUMN_LETTERS = 3
 
 
 class SheetReader:
@@ -78,7 +80,7 @@ class SheetReader:
             if self._text:
                 self._end_cell("".join(self._text))
                 self._text.clear()
-            elif "r" not in self._cell:
+            elif "r" not in self._cell and len(self._row) < self._limits.max_columns:
                 self._row.append("")
         elif name == "row":
             self._end_row()
@@ -113,7 +115,8 @@ class SheetReader:
         index = self._columns.get(letters)
         if index is None:
             index = column_index(letters)
-            if index < 0:
+            # What is kept for the next cell must be few.
+            if index < 0 or len(letters) > _COLUMN_LETTERS:
                 raise ValueError("a cell without a column")
             self._columns[letters] = index
         return index
