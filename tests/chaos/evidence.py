@@ -35,7 +35,7 @@ class Fault:
     def excuses(self, call: dict[str, Any]) -> bool:
         """Tell whether a call arrived so near that the fault may have cut it off."""
         start, end = self.began - self.before_seconds, self.ended + self.after_seconds
-        return start <= call["wall_ms"] / 1e3 <= end
+        return start <= float(call["wall_ms"]) / 1e3 <= end
 
 
 @dataclass
@@ -61,6 +61,11 @@ class Faults:
     def excuse(self, call: dict[str, Any]) -> bool:
         """Tell whether any of the faults may have cut a call off."""
         return any(fault.excuses(call) for fault in self.items)
+
+    @property
+    def over_at(self) -> float:
+        """When the last fault was over, the waking aside; 0 without any."""
+        return max((fault.ended for fault in self.items if fault.before_seconds), default=0.0)
 
     @contextmanager
     def _note(self, fault: Fault) -> Iterator[Fault]:

@@ -336,7 +336,7 @@ class Stage:
         repeats = count_repeats(paid_calls(self.sandbox), self.faults)
         assert not repeats.unexcused, f"called again without a fault near: {repeats}"
         assert repeats.extra <= (0 if none_repeated else repeats.allowed), repeats
-        over = self.faults.items[-1].ended if self.faults.items else self._ended
+        over = self.faults.over_at
         self.outcome = Outcome(
             rows,
             repeats.extra,

@@ -86,10 +86,13 @@ def test_frozen_in_mid_record(stage: Stage) -> None:
     """It holds the lock of its chunk, which the recovery would pass over for ever."""
     (holder,) = stage.start_workers("one")
     job = stage.submit(60)
-    with pytest.raises(DBAPIError), stage.world.app.connect() as frozen:
-        with stage.faults.strike("a record that does not commit"):
-            stage.watch([stage.lock_a_running_chunk(frozen, job)])
-            holder.kill()
-        stage.start_workers("two")
-        stage.wait_completed(job, seconds=60)
+    frozen = stage.world.app.connect()
+    with stage.faults.strike("a record that does not commit"):
+        stage.watch([stage.lock_a_running_chunk(frozen, job)])
+        holder.kill()
+    stage.start_workers("two")
+    stage.wait_completed(job, seconds=60)
+    with pytest.raises(DBAPIError):
+        frozen.commit()
+    frozen.invalidate()
     stage.judge(job)

@@ -1,11 +1,13 @@
 """Workers that end without a word, and what they held."""
 
 import random
+from uuid import UUID
 
 import pytest
 
 from tests.chaos.harness import Stage
 from tests.chaos.waiting import wait_for
+from tests.chaos.workers import Worker
 
 pytestmark = pytest.mark.chaos
 
@@ -57,18 +59,33 @@ def test_twenty_five_random_kills_under_load(stage: Stage) -> None:
     stage.judge(*jobs)
 
 
+def freeze_with_message(stage: Stage, worker: Worker) -> tuple[list[UUID], UUID]:
+    """Freeze a worker so that Redis hands a message to it; return the jobs before, and the one whose message it has.
+
+    It asks for a second at a time, so now and then the second is over before the message comes, and it goes on.
+    """
+    before: list[UUID] = []
+    while len(before) < 10:
+        stage.wait_asking()
+        worker.freeze()
+        job = stage.submit(60)
+        stage.dispatch()
+        if stage.messages() < 3:
+            return before, job
+        worker.wake()
+        stage.wait_completed(job)
+        before.append(job)
+    raise AssertionError("Redis never handed a message to the frozen worker")
+
+
 @pytest.mark.parametrize("nth", range(3))
 def test_frozen_while_asking_for_work_then_killed(stage: Stage, nth: int) -> None:
     """Redis hands the message to a worker that will never read it: Celery's own way to lose one."""
     (sleeper,) = stage.start_workers("sleeper")
-    stage.wait_asking()
-    sleeper.freeze()
-    job = stage.submit(60)
-    stage.dispatch()
-    wait_for(lambda: stage.messages() < 3, 10, "Redis hands a message to the frozen worker")
+    before, job = freeze_with_message(stage, sleeper)
     stage.watch([chunk["id"] for chunk in stage.chunks(job, "released")])
     with stage.faults.strike("kill -9 in BRPOP"):
         sleeper.kill()
     stage.start_workers("next")
     stage.wait_completed(job)
-    stage.judge(job, none_repeated=True)
+    stage.judge(*before, job, none_repeated=True)
