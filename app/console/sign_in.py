@@ -17,7 +17,10 @@ def safe_next(target: str, otherwise: str) -> str:
 
     Browsers read `//host`, `/\\host` and paths with control characters as other places.
     """
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return otherwise
     is_ours = (
         target.startswith("/")
         and not target.startswith(("//", "/\\"))

@@ -26,6 +26,8 @@ LIMITS_WITHOUT_REDIS = Counter(
     registry=REGISTRY,
 )
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+#: Methods that stand in the metrics under their own name; anybody can make up others, each a series of its own.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 #: Asked every few seconds by machines; one line each would bury the rest.
 _QUIET = {"health.show_health", "health.show_readiness", "metrics.show_metrics", "static"}
 
@@ -45,17 +47,23 @@ def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.get("began", time.perf_counter())
     response.headers["X-Request-ID"] = g.get("request_id", "")
     route = request.url_rule.rule if request.url_rule else "(none)"
-    REQUESTS.labels(request.method, route, str(response.status_code)).observe(seconds)
+    method = request.method if request.method in _METHODS else "(other)"
+    REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
     if request.endpoint not in _QUIET:
         log.info(
             "request",
             method=request.method,
-            path=request.path,
+            path=_on_one_line(request.path),
             status=response.status_code,
             ms=round(seconds * 1000, 1),
             user_id=g.get("user_id"),
         )
     return response
+
+
+def _on_one_line(path: str) -> str:
+    """Return the path without what could steer a terminal or begin a line of its own."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode()
 
 
 def register(app: Flask) -> None:

@@ -6,6 +6,7 @@ one person nor one address against many gets far.
 """
 
 import hashlib
+import ipaddress
 import math
 import time
 
@@ -25,6 +26,20 @@ log = structlog.get_logger(__name__)
 REDIS_TIMEOUT_SECONDS = 0.5
 
 
+def address() -> str:
+    """Return the address to count for: of IPv6 the network of 64 bits, which one person has for themselves."""
+    given = str(request.remote_addr)
+    try:
+        found = ipaddress.ip_address(given.partition("%")[0])
+    except ValueError:
+        return given
+    if isinstance(found, ipaddress.IPv4Address):
+        return given
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
 def caller() -> str:
     """Return whom to count for: the person a valid token or session names, else the address.
 
@@ -35,9 +50,9 @@ def caller() -> str:
         try:
             return f"user:{read_token(header[7:]).user_id}"
         except Unauthenticated:
-            return f"address:{request.remote_addr}"
+            return f"address:{address()}"
     named = str(session.get("_user_id", "")).partition(":")[0]
-    return f"user:{named}" if named else f"address:{request.remote_addr}"
+    return f"user:{named}" if named else f"address:{address()}"
 
 
 limiter = Limiter(
@@ -53,7 +68,7 @@ def check_login(email: str) -> None:
     """Count an attempt to sign in. Raises `TooManyRequests` with the seconds to wait."""
     name = hashlib.sha256(normalise_email(email).encode()).hexdigest()[:32]
     for limit in parse_many(get_settings().login_limit):
-        for scope, key in (("address", str(request.remote_addr)), ("email", name)):
+        for scope, key in (("address", address()), ("email", name)):
             try:
                 if limiter.limiter.hit(limit, "login", scope, key):
                     continue

@@ -14,6 +14,8 @@ from app.uploads.submit import UploadOrder
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
 #: The page's token comes as a field where a form is sent without a script; it was looked at before.
 _IGNORED = {"csrf_token"}
+#: What file systems allow; the name is kept with the job and read with every list of jobs.
+_FILENAME_CHARS = 255
 
 
 def _split(value: object) -> object:
@@ -68,7 +70,8 @@ class UploadIn(Input):
         """Return what is wanted with a file of this name."""
         return UploadOrder(
             # Shown to people, never used as a path.
-            filename="".join(c for c in filename if c.isprintable()).strip() or "list",
+            filename="".join(c for c in filename[:_FILENAME_CHARS] if c.isprintable()).strip()
+            or "list",
             email_column=self.email_column or None,
             priority=self.priority,
             tags=tuple(self.tags),

@@ -27,6 +27,8 @@ ANSWER_COLUMNS = (
 )
 #: How a cell begins that a spreadsheet would run (OWASP, "CSV injection"); the full-width forms count as the plain ones.
 _FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+#: What may stand unseen in front of it: some programs take it away before they look.
+_UNSEEN = " \u00a0\u200b\u2060\u3000\ufeff"
 #: A signed number or a telephone number in digits runs nothing, and people want it as it was.
 _NUMBER = re.compile(r"[+-]\d+(?:[.,]\d+)*")
 _SELECT = r"""i.item_no, i.email, i.cells, r.verdict, r.message, r.mx,
@@ -46,7 +48,8 @@ OpenScope = Callable[[], AbstractContextManager[Connection]]
 def neutralise(cell: object) -> str:
     """Return the cell's text, with a quote in front where a spreadsheet would take it for a formula."""
     text_ = cell if isinstance(cell, str) else "" if cell is None else str(cell)
-    if text_[:1] in _FORMULA_STARTS and not _NUMBER.fullmatch(text_):
+    seen = text_.strip(_UNSEEN) if text_[:1] in _UNSEEN else text_
+    if seen[:1] in _FORMULA_STARTS and not _NUMBER.fullmatch(seen):
         return f"'{text_}"
     return text_
 

@@ -72,6 +72,8 @@ def list_results(
     """Return up to `limit` rows with item numbers above `after`; `search` is any part of the address."""
     values: dict[str, Any] = {"job": job_id, "after": after, "n": limit, "pattern": None}
     if search:
+        if "\0" in search:
+            return []  # PostgreSQL has no such text, so no address has it
         connection.execute(_SEARCH_TIMEOUT)
         values["pattern"] = f"%{_escape(search)}%"
     if verdict:

@@ -54,7 +54,16 @@ def test_a_lane_is_cut_without_gaps() -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", "/a\nb", "x"],
+    [
+        "",
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "javascript:x",
+        "/a\nb",
+        "x",
+        "//[",
+    ],
 )
 def test_a_sign_in_leads_nowhere_else(target: str) -> None:
     assert safe_next(target, "/home") == "/home"

@@ -66,6 +66,13 @@ def test_anything_else_is_refused(url: str) -> None:
         check_webhook_url(url)
 
 
+@pytest.mark.parametrize("start", ["", " ", "\u00a0 ", "\ufeff", "\u200b"])
+@pytest.mark.parametrize("cell", ["=1+1", "+A1", "-A1", "@SUM(1)", "\t=1", "\r=1", "\uff1d1"])
+def test_a_formula_is_seen_behind_what_is_not(start: str, cell: str) -> None:
+    assert neutralise(start + cell) == f"'{start}{cell}"
+    assert neutralise(f"{start}-5") == f"{start}-5"
+
+
 @given(st.text(max_size=50))
 def test_a_neutral_cell_starts_no_formula_and_loses_nothing(cell: str) -> None:
     shown = neutralise(cell)
