@@ -1,5 +1,6 @@
 """The processes of the demo: the same commands as in Procfile and Procfile.worker, with small pools."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,12 @@ class Services:
         """Pages and API."""
         arguments = ["-m", "gunicorn", "app.factory:create_app()", "--worker-class", "gthread"]
         arguments += ["--workers", "2", "--threads", "16", "--graceful-timeout", "10"]
-        return self._python("web", [*arguments, "--bind", f"127.0.0.1:{self._options.port}"])
+        # Empty at each start: what processes of the last run counted is gone with them.
+        metrics = self._options.home / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
+        arguments += ["--bind", f"127.0.0.1:{self._options.port}"]
+        return self._python("web", arguments, {"PROMETHEUS_MULTIPROC_DIR": str(metrics)})
 
     def workers(self, dedicated_client_id: str) -> list[Process]:
         """Ingest, the shared lane, and one client's own worker."""
