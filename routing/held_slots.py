@@ -42,7 +42,9 @@ class HeldSlot:
 class _Gate:
     last_release: float = float("-inf")
     newest_seq: int = 0
-    held: set[int] = field(default_factory=set)
+    #: From here to the newest every grant of the key came to this process.
+    run_from: float = 1
+    held: dict[int, HeldSlot] = field(default_factory=dict)
 
 
 class HeldSlots:
@@ -54,6 +56,7 @@ class HeldSlots:
         self._drift = window_margin / 2
         self._heap: list[tuple[float, int, HeldSlot]] = []
         self._gates: dict[str, _Gate] = {}
+        self._last_due = float("-inf")
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -63,11 +66,24 @@ class HeldSlots:
         """The moment of the first slot, infinity without one."""
         return self._heap[0][0] if self._heap else float("inf")
 
+    @property
+    def last_due(self) -> float:
+        """The moment of the last slot (roughly: the latest that was held), -infinity without one."""
+        return self._last_due if self._heap else float("-inf")
+
     def add(self, slot: HeldSlot) -> None:
         """Hold a slot, or take it back."""
         gate = self._gate(slot)
-        gate.held.add(slot.seq)
-        gate.newest_seq = max(gate.newest_seq, slot.seq)
+        if slot.seq <= gate.newest_seq and slot.seq not in gate.held:
+            # Redis has lost its state and counts anew.
+            gate.held.clear()
+            gate.newest_seq, gate.run_from = slot.seq, slot.seq
+        gate.held[slot.seq] = slot
+        if slot.seq > gate.newest_seq:
+            if slot.seq > gate.newest_seq + 1:
+                gate.run_from = slot.seq
+            gate.newest_seq = slot.seq
+        self._last_due = max(self._last_due, slot.due) if self._heap else slot.due
         heapq.heappush(self._heap, (slot.due, next(_order), slot))
 
     def pop(self) -> HeldSlot:
@@ -90,15 +106,31 @@ class HeldSlots:
         """Note that a call leaves on the slot."""
         gate = self._gate(slot)
         gate.last_release = max(gate.last_release, now)
-        gate.held.discard(slot.seq)
+        gate.held.pop(slot.seq, None)
 
     def forget(self, slot: HeldSlot) -> None:
         """Give a slot up."""
-        self._gate(slot).held.discard(slot.seq)
+        self._gate(slot).held.pop(slot.seq, None)
 
-    def is_newest(self, slot: HeldSlot) -> bool:
-        """Tell whether no later slot of the key is known here."""
-        return slot.seq >= self._gate(slot).newest_seq
+    def count_tail(self, slot: HeldSlot) -> int:
+        """Return how many grants the key has from this slot on, 0 unless all came to this process."""
+        gate = self._gate(slot)
+        return gate.newest_seq - slot.seq + 1 if slot.seq >= gate.run_from else 0
+
+    def recovery_ms(self, calls: int) -> int:
+        """Return the delay that so many calls in a row make good, at a margin each."""
+        return int(min(self._drift / 2, self._spacing_margin * (calls - 1)) * 1e3)
+
+    def move_tail(self, slot: HeldSlot, shift_ms: int) -> None:
+        """Account for a slot and all later ones of its key that are held by so much later."""
+        for seq, each in self._gate(slot).held.items():
+            if seq >= slot.seq:
+                each.at_ms += shift_ms
+                each.go_at += shift_ms / 1e3
+
+    def note_overtaken(self, slot: HeldSlot) -> None:
+        """Note that another process holds a later slot of the key."""
+        self._gate(slot).run_from = float("inf")
 
     def drop_key(self, fingerprint: str) -> int:
         """Give up a key's slots; return how many."""
@@ -108,6 +140,7 @@ class HeldSlots:
                 self.forget(slot)
             self._heap = [e for e in self._heap if e[2].key.fingerprint != fingerprint]
             heapq.heapify(self._heap)
+            self._last_due = max((due for due, _, _ in self._heap), default=float("-inf"))
         return len(dropped)
 
     def mark_unwanted(self, now: float) -> None:

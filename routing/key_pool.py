@@ -15,6 +15,7 @@ from routing.fair_queue import FairQueue
 from routing.held_slots import HeldSlot, HeldSlots, Verdict
 from routing.key_feedback import KeyFeedback
 from routing.key_source import KeySource, PoolStats, Shortage
+from routing.late_slots import LateSlots
 from routing.provider_key import Grant, Outcome, ProviderKey
 from routing.rate_limits.errors import LimitsUnavailable, Throttled
 from routing.rate_limits.limiter import AsyncLimiter
@@ -25,9 +26,10 @@ __all__ = ["Grant", "KeyPool", "Outcome", "PoolStats", "ProviderKey", "Throttled
 
 log = logging.getLogger(__name__)
 BATCH = 64
-#: How far ahead slots are reserved. Little, so that processes that share keys take turns and a dead
-#: one burns little; enough for a slow round trip and a busy loop.
-LOOKAHEAD_MS = 400
+#: How far ahead slots are reserved, half of it at a time. Little, so that processes that share keys
+#: take turns and a dead one burns little; enough for a busy loop, and for runs of several slots of a
+#: key, because only the last of a run can't be moved when it comes late.
+LOOKAHEAD_MS = 1_000
 #: Slots that Redis said are far away are asked for again after this long: somebody may have edited
 #: the limits or closed a circuit.
 RECHECK_SECONDS = 0.5
@@ -63,14 +65,18 @@ class KeyPool:
         self._horizon = policy.horizon_ms / 1e3
         self._waiting: FairQueue[Waiter] = FairQueue(weights, is_waiting=_is_waiting)
         self._slots = HeldSlots(policy.spacing_margin_ms / 1e3, policy.window_margin_ms / 1e3)
-        self._late: list[HeldSlot] = []
         self._source = KeySource(
             name, keys, limiter, usage, lookahead_ms=lookahead_ms, stats=self.stats
         )
+        self._late = LateSlots(self._slots, self._source, self.stats)
         self._feedback = KeyFeedback(limiter, self._slots.drop_key)
         self._shortage: Shortage | None = None
         self._next_try = 0.0
         self._wake = asyncio.Event()
+        #: Slots that waiters were given who have not woken up yet: some may come back.
+        self._handed = 0
+        #: When the pump wakes by itself; infinity also while it is at work.
+        self._alarm_at = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         self._pump: asyncio.Task[None] | None = None
 
@@ -87,7 +93,7 @@ class KeyPool:
         while True:
             waiter: Waiter = loop.create_future()
             enqueue(tenant_id, waiter)
-            self._wake.set()
+            self._prod()
             if self._slots:
                 self._release()
             slot = await self._wait(tenant_id, waiter)
@@ -156,14 +162,17 @@ class KeyPool:
             self._waiting.remove(tenant_id, waiter)
             # The turn may have come, or the wait been refused, in the very moment of giving up.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._handed -= 1
                 self._slots.add(waiter.result())
                 self._release()
+            self._prod()
             raise
 
     # --- letting go ------------------------------------------------------------------------------
 
     def _settle(self, slot: HeldSlot, now: float) -> bool:
         """Let a call leave on the slot now; otherwise take the slot back."""
+        self._handed -= 1
         verdict = self._slots.judge(slot, now)
         if verdict is Verdict.GO:
             self._slots.let_go(slot, now)
@@ -173,11 +182,11 @@ class KeyPool:
             self._slots.add(slot)
         else:
             self._put_late(slot)
+        self._prod()
         return verdict is Verdict.GO
 
     def _put_late(self, slot: HeldSlot) -> None:
-        self.stats.late_grants += not slot.unwanted
-        self._late.append(slot)
+        self._late.put(slot)
         self._wake.set()
 
     def _release(self) -> None:
@@ -214,6 +223,7 @@ class KeyPool:
             self._slots.add(slot)
         else:
             waiter.set_result(slot)
+            self._handed += 1
 
     def _fail(self, make_error: Callable[[], BaseException]) -> None:
         while (waiter := self._waiting.pop()) is not None:
@@ -235,35 +245,56 @@ class KeyPool:
         """Do what is to be done now; return seconds until there is more (None: when woken)."""
         loop = asyncio.get_running_loop()
         await self._feedback.flush_if_due()
-        while self._late:
-            await self._rescue(self._late.pop())
+        if self._late:
+            await self._late.rescue(wanted=bool(self._waiting))
+            self._release()
         wanted = len(self._waiting) - len(self._slots)
         now = loop.time()
-        if wanted > 0 and now >= self._next_try:
+        if wanted > 0 and now >= self._ask_at:
             await self._refill(min(wanted, BATCH))
             return 0
-        if wanted > 0 and not self._slots and self._shortage:
+        if wanted > 0 and self._shortage and not self._slots and not self._handed:
             self._refuse(self._shortage, now)
-        until = self._next_try if wanted > 0 else float("inf")
+        until = self._ask_at if wanted > 0 else float("inf")
         until = min(until, self._feedback.due_at)
         return None if until == float("inf") else max(0.0005, until - now)
+
+    @property
+    def _ask_at(self) -> float:
+        """From when on it is right to reserve more.
+
+        Slots for half of the time ahead are enough: more would only stand behind those, and asking for
+        each new waiter alone would cost a call each.
+        """
+        if self._shortage:
+            return self._next_try
+        return max(self._next_try, self._slots.last_due - self._source.lookahead / 2)
+
+    def _prod(self) -> None:
+        """Wake the pump for a new waiter, unless it will wake in time by itself."""
+        if len(self._waiting) > len(self._slots) and (
+            self._ask_at < self._alarm_at
+            or (self._shortage and not self._slots and not self._handed)
+        ):
+            self._wake.set()
 
     async def _refill(self, n: int) -> None:
         slots, self._shortage = await self._source.reserve(n)
         now = asyncio.get_running_loop().time()
+        last = {slot.key_id: slot.seq for slot in slots}
         for slot in slots:
-            self._take_in(slot, now)
+            self._take_in(slot, now, is_last=last[slot.key_id] == slot.seq)
         self._release()
         self._next_try = now
         if self._shortage:
             self._next_try = min(self._shortage.ask_again_at, now + RECHECK_SECONDS)
 
-    def _take_in(self, slot: Slot, now: float) -> None:
+    def _take_in(self, slot: Slot, now: float, *, is_last: bool) -> None:
         key = self._source.keys.get(slot.key_id)
         if key is None:
             self.stats.wasted_grants += slot.calls
             return
-        due, go_at = self._source.locate(slot)
+        due, go_at = self._source.locate(slot, is_last=is_last)
         held = HeldSlot(key, slot.seq, slot.at_ms, due, go_at)
         if key.limits.is_unlimited and slot.calls > 1:
             held.due = min(held.due, now)
@@ -271,20 +302,6 @@ class KeyPool:
                 self._hand_over(held)
         else:
             self._slots.add(held)
-
-    async def _rescue(self, slot: HeldSlot) -> None:
-        """Move a late slot in Redis; where a later one is out already, give it up."""
-        now = asyncio.get_running_loop().time()
-        self._slots.forget(slot)
-        movable = self._slots.is_newest(slot) and self._waiting
-        if not movable or not await self._source.postpone(slot, now):
-            if not slot.unwanted:
-                self.stats.wasted_grants += 1
-                self._source.slack.widen()
-            return
-        slot.unwanted = False
-        self._slots.add(slot)
-        self._release()
 
     def _refuse(self, shortage: Shortage, now: float) -> None:
         if shortage.free_at - now > self._horizon:
@@ -301,8 +318,11 @@ class KeyPool:
         if seconds is None:
             await self._wake.wait()
             return
-        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        loop = asyncio.get_running_loop()
+        self._alarm_at = loop.time() + seconds
+        alarm = loop.call_at(self._alarm_at, self._wake.set)
         try:
             await self._wake.wait()
         finally:
+            self._alarm_at = float("inf")
             alarm.cancel()

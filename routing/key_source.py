@@ -5,22 +5,22 @@ key was granted here, which is better knowledge than any ledger's when Redis has
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
+from random import uniform
 
-from routing.held_slots import HeldSlot
 from routing.provider_key import ProviderKey
 from routing.rate_limits.limiter import AsyncLimiter
-from routing.rate_limits.limits import Reservation, Slot, name_pool
+from routing.rate_limits.limits import Move, Reservation, Slot, name_pool
 from routing.rate_limits.registration import UsageLedger, prepare_pool_async
 from routing.server_clock import ServerClock, to_utc
 
-#: A late slot is accounted for this much later than it will be used at best, at least and at most.
-MIN_SLACK_MS, MAX_SLACK_MS = 3, 200
 #: Slack of every slot stays within half of the guard around the turn of a day.
 MAX_STANDING_SLACK_MS = 35.0
+#: Slots lost within this time were lost to one and the same stall of the loop.
+STALL_SECONDS = 0.1
 #: A smaller error of the clock fits into the margin of the spacing.
 MAX_CLOCK_ERROR_MS = 1.0
 #: Between two attempts to make keys known that Redis forgets at once.
@@ -53,22 +53,32 @@ class Shortage:
 
 @dataclass(slots=True)
 class Slack:
-    """How much later than granted slots may be used, learnt from slots that were lost.
+    """How much later than granted the last slot of a run may be used, learnt from slots that were lost.
 
     A slot that is late is lost where another process holds the key's next one; a loss costs a whole
-    spacing, slack a little of each. It grows with each loss and shrinks with each call, so that it
-    settles where about one slot in a hundred is lost, and at 0 on an idle loop.
+    spacing, slack a little of each run. It grows with each stall that lost slots and shrinks with each
+    call, so that it settles where about one slot in a hundred is lost, and at 0 on an idle loop.
     """
 
     ms: float = 0.0
+    limit_ms: float = 0.0
+    _widened_at: float = float("-inf")
 
-    def widen(self) -> None:
-        """Take in a lost slot. How late it was does not matter: one long stall is not the rule."""
-        self.ms = min(MAX_STANDING_SLACK_MS, self.ms + 1.0)
+    def fit(self, keys: Iterable[ProviderKey]) -> None:
+        """Stay small beside the shortest spacing of these keys."""
+        shortest = min((key.spacing_ms for key in keys if key.spacing_ms), default=0)
+        self.limit_ms = min(MAX_STANDING_SLACK_MS, shortest / 10)
+        self.ms = min(self.ms, self.limit_ms)
+
+    def widen(self, now: float) -> None:
+        """Take in a lost slot. One stall counts once, and how long it was does not matter."""
+        if now - self._widened_at > STALL_SECONDS:
+            self._widened_at = now
+            self.ms = min(self.limit_ms, self.ms + 2.0)
 
     def ease(self) -> None:
         """Take in a call that left in time."""
-        self.ms = max(0.0, self.ms - 0.01)
+        self.ms = max(0.0, self.ms - 0.02)
 
 
 class KeySource:
@@ -93,6 +103,7 @@ class KeySource:
         self._limiter = limiter
         self._usage = usage
         self._lookahead_ms = min(lookahead_ms, limiter.policy.horizon_ms)
+        self.lookahead = self._lookahead_ms / 1e3
         self._stats = stats
         self._last_granted_ms: dict[str, int] = {}
         self._prepared = False
@@ -106,6 +117,7 @@ class KeySource:
         """
         new = {key.limits.key_id: key for key in keys}
         before, self.keys = self.keys, new
+        self.slack.fit(keys)
         self._pool = name_pool(self.name, list(new))
         if before != new:
             self._prepared = False
@@ -159,29 +171,21 @@ class KeySource:
             return None
         not_before_ms = answer.not_before_ms or answer.now_us // 1_000 + self._lookahead_ms
         free_at = self.clock.to_local(not_before_ms)
-        # Half of what lies ahead is refilled at a time: batches, and never a gap.
-        ask_again_at = free_at - self._lookahead_ms / 2e3
+        # About half of what lies ahead is refilled at a time: batches, and never a gap. At random,
+        # because of two processes with a fixed beat the first one would take everything.
+        ask_again_at = free_at - self.lookahead * uniform(0.4, 0.9)  # noqa: S311 - no secret
         return Shortage(free_at, ask_again_at, to_utc(not_before_ms), answer.reason)
 
-    def locate(self, slot: Slot) -> tuple[float, float]:
+    def locate(self, slot: Slot, *, is_last: bool) -> tuple[float, float]:
         """Return from when a slot may be used and what it is accounted for, on the loop's clock.
 
-        Each by the error of the clock to the safe side.
+        Each by the error of the clock to the safe side. The last slot of a key has the slack.
         """
+        slack_ms = self.slack_used_ms if is_last else 0
         first = self.clock.to_local(slot.at_ms) + self.clock.error
-        last = self.clock.to_local(slot.at_ms + self.slack_used_ms) - self.clock.error
+        last = self.clock.to_local(slot.at_ms + slack_ms) - self.clock.error
         return first, last
 
-    async def postpone(self, slot: HeldSlot, now: float) -> bool:
-        """Account for a slot later, so that it can be used from now on; tell whether that worked.
-
-        As late as the loop was, it may be again, twice over; each further attempt allows for more.
-        """
-        late_ms = 0 if slot.unwanted else ceil((now - slot.go_at) * 1e3)
-        slack_ms = min(MAX_SLACK_MS, 2 * max(MIN_SLACK_MS, late_ms, slot.slack_ms))
-        at_ms = await self._limiter.postpone(slot.key.fingerprint, slot.seq, slack_ms)
-        if at_ms is None:
-            return False
-        slot.slack_ms, slot.at_ms = slack_ms, at_ms
-        slot.go_at = self.clock.to_local(at_ms) - self.clock.error
-        return True
+    async def postpone(self, moves: Sequence[Move]) -> list[bool]:
+        """Move slots in Redis; tell for each whether it could be done."""
+        return await self._limiter.postpone(moves)

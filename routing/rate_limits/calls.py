@@ -16,6 +16,7 @@ from routing.rate_limits.limits import (
     KeyLimits,
     KeyState,
     LimitPolicy,
+    Move,
     PoolRef,
     Reason,
     Report,
@@ -69,17 +70,19 @@ def reserve(
 ) -> Call[Reservation]:
     """Reserve up to `n` calls on the keys of `pool`, at most `horizon_ms` ahead.
 
-    Each slot may be used up to `slack_ms` after its moment; the next ones keep clear of that.
+    The last slot of each key may be used up to `slack_ms` after its moment; the key's next ones keep
+    clear of that.
     """
     horizon = policy.horizon_ms if horizon_ms is None else horizon_ms
     margins = (policy.spacing_margin_ms, policy.window_margin_ms)
     args = (_now(now_ms), n, horizon, *margins, policy.probe_lease_ms, slack_ms)
 
     def read(reply: Any) -> Reservation:
-        now_us, not_before, reason, unknown, flat = reply
+        now_us, not_before, reason, unknown, grants = reply
+        words = iter(_text(grants).split())
         slots = tuple(
-            Slot(_text(flat[i]), flat[i + 1], flat[i + 2], flat[i + 3])
-            for i in range(0, len(flat), 4)
+            Slot(key_id, int(at), int(seq), int(count))
+            for key_id, at, seq, count in zip(words, words, words, words, strict=True)
         )
         why = cast("Reason", _text(reason))
         lost = pool.key_ids if why == "pool_unknown" else tuple(map(_text, unknown))
@@ -122,12 +125,12 @@ def clean_reports(counts: Mapping[str, int]) -> list[Report]:
     return [Report("clean", key_id, str(count)) for key_id, count in counts.items()]
 
 
-def postpone(
-    policy: LimitPolicy, key_id: str, seq: int, delay_ms: int, now_ms: int | None
-) -> Call[int | None]:
-    """Move a key's latest grant to `delay_ms` from now. Answers the new moment, None if it can't."""
-    args = (_now(now_ms), policy.window_margin_ms, key_id, seq, delay_ms)
-    return Call(POSTPONE, (), args, lambda reply: reply or None)
+def postpone(policy: LimitPolicy, moves: Sequence[Move]) -> Call[list[bool]]:
+    """Move the latest grants of keys. Answers, for each, whether it could be done."""
+    args = [word for move in moves for word in move]
+    return Call(
+        POSTPONE, (), (policy.window_margin_ms, *args), lambda reply: list(map(bool, reply))
+    )
 
 
 def describe(

@@ -25,6 +25,7 @@ from routing.rate_limits.limits import (
     KeyLimits,
     KeyState,
     LimitPolicy,
+    Move,
     PoolRef,
     Report,
     Reservation,
@@ -158,11 +159,9 @@ class Limiter:
         """Close the key's circuit by hand."""
         return self.report([Report("reset", key_id)], now_ms=now_ms)[0]
 
-    def postpone(
-        self, key_id: str, seq: int, delay_ms: int, *, now_ms: int | None = None
-    ) -> int | None:
-        """Move the key's latest grant to `delay_ms` from now; None when a later one is out."""
-        return self.run(calls.postpone(self.policy, key_id, seq, delay_ms, now_ms))
+    def postpone(self, moves: Sequence[Move]) -> list[bool]:
+        """Move the latest grants of keys; False for a key where a later one is out."""
+        return self.run(calls.postpone(self.policy, moves))
 
     def describe(
         self, key_ids: Sequence[str], *, now_ms: int | None = None
@@ -220,9 +219,9 @@ class AsyncLimiter:
         """Take in several reports at once. Returns one circuit state each, '' for unknown keys."""
         return await self.run(calls.feedback(self.policy, reports, None))
 
-    async def postpone(self, key_id: str, seq: int, delay_ms: int) -> int | None:
-        """Move the key's latest grant to `delay_ms` from now; None when a later one is out."""
-        return await self.run(calls.postpone(self.policy, key_id, seq, delay_ms, None))
+    async def postpone(self, moves: Sequence[Move]) -> list[bool]:
+        """Move the latest grants of keys; False for a key where a later one is out."""
+        return await self.run(calls.postpone(self.policy, moves))
 
     async def describe(self, key_ids: Sequence[str]) -> Mapping[str, KeyState]:
         """Tell how the keys stand; unknown ones are left out."""

@@ -125,6 +125,15 @@ class Reservation(NamedTuple):
     now_us: int
 
 
+class Move(NamedTuple):
+    """A key's latest `calls` grants, up to number `seq`, are to be moved by `shift_ms`."""
+
+    key_id: str
+    seq: int
+    calls: int
+    shift_ms: int
+
+
 class Report(NamedTuple):
     """How calls on a key went, in the form of `feedback.lua`."""
 

@@ -32,10 +32,11 @@
 --
 -- KEYS  1 pool
 -- ARGV  1 now ('' = server clock)  2 n  3 horizon ms  4 spacing margin ms  5 window margin ms
---       6 probe lease ms  7 slack ms: the caller may use each slot up to so much later than granted,
---       and the key's next grants keep clear of that
--- Reply {now us, not before ms (0: all granted), reason, {unknown ids}, {id, at, seq, count, ...}}
---       reason: '' | spacing | window | daily_quota | circuit_open | no_keys | pool_unknown
+--       6 probe lease ms  7 slack ms: the caller may use the last slot of each key up to so much later
+--       than granted; the key's next grants keep clear of that
+-- Reply {now us, not before ms (0: all granted), reason, {unknown ids},
+--        'id at seq count id at seq count ...'} (one text: a client reads it many times faster)
+--       reason is '' | spacing | window | daily_quota | circuit_open | no_keys | pool_unknown
 
 local pool, wanted = KEYS[1], tonumber(ARGV[2])
 local now, now_us = clock(ARGV[1])
@@ -43,7 +44,7 @@ local horizon = now + tonumber(ARGV[3])
 local margins = {spacing = tonumber(ARGV[4]), window = tonumber(ARGV[5])}
 local probe_lease, slack = tonumber(ARGV[6]), tonumber(ARGV[7])
 
-if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, {}} end
+if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, ''} end
 
 local keys, unknown, grants = {}, {}, {}
 local granted, not_before, reason = 0, 0, ''
@@ -64,13 +65,12 @@ local function is_unlimited(key)
   return key.spacing == 0 and #key.windows == 0 and not key.daily and key.state == 'closed'
 end
 
-local function record(key, at, count, spare)
+local function record(key, at, count)
   local day = day_of(key, at)
   key.used = used_on(key, day) + count
-  local latest = at + spare
-  key.day, key.last, key.seq, key.dirty = day, latest, key.seq + count, true
+  key.day, key.last, key.seq, key.dirty = day, at, key.seq + count, true
   for _, window in ipairs(key.windows) do
-    window.held = redis.call('LPUSH', window.ring, latest)
+    window.held = redis.call('LPUSH', window.ring, at)
     if window.held > window.count then
       redis.call('LTRIM', window.ring, 0, window.count - 1)
       window.held = window.count
@@ -84,12 +84,8 @@ end
 
 local function grant(key)
   local at, count = key.at, 1
-  if is_unlimited(key) and at == now then
-    count = wanted - granted
-    record(key, at, count, 0)
-  else
-    record(key, at, count, slack)
-  end
+  if is_unlimited(key) and at == now then count = wanted - granted end
+  record(key, at, count)
   plan(key)
   redis.call('ZADD', pool, key.at, key.id)
   granted = granted + count
@@ -98,10 +94,12 @@ local function grant(key)
 end
 
 local function save(key)
+  if not is_unlimited(key) then key.last = key.last + slack end
   redis.call('HSET', key_name(key.id), 'last', key.last, 'seq', key.seq, 'day', key.day,
     'used', key.used, 'state', key.state, 'since', key.since, 'until', key['until'])
   touch(key)
   for _, window in ipairs(key.windows) do
+    if slack > 0 then redis.call('LSET', window.ring, 0, key.last) end
     redis.call('PEXPIRE', window.ring, math.max(key.last - now, 0) + window.ms + margins.window + 1000)
   end
 end
@@ -130,4 +128,4 @@ for _, key in pairs(keys) do
   if key and key.dirty then save(key) end
 end
 redis.call('PEXPIRE', pool, DAY_MS)
-return {now_us, not_before, reason, unknown, grants}
+return {now_us, not_before, reason, unknown, table.concat(grants, ' ')}

@@ -132,12 +132,15 @@ class LimiterAgainstModel(RuleBasedStateMachine):
             assert slot.at_ms == self.model[slot.key_id].next_free(self.now)
             assert slot.at_ms <= self.now + horizon
             assert slot.calls == 1
-            self.model[slot.key_id].grants.append(slot.at_ms + slack)
+            self.model[slot.key_id].grants.append(slot.at_ms)
         if len(answer.slots) < n:
             assert answer.not_before_ms == self.earliest(pool) > self.now + horizon
             assert answer.reason in {"spacing", "window", "daily_quota"}
         else:
             assert (answer.not_before_ms, answer.reason) == (0, "")
+        # The last slot of each key may be used later: it is accounted for at the end of its slack.
+        for key_id in {slot.key_id for slot in answer.slots}:
+            self.model[key_id].grants[-1] += slack
 
     def earliest(self, pool: PoolRef) -> int:
         return min(self.model[key_id].next_free(self.now) for key_id in pool.key_ids)
