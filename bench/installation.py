@@ -62,7 +62,13 @@ class Installation:
     def start_web(self, processes: int = 2) -> str:
         """Start gunicorn as in Procfile and return its address."""
         port = find_free_port()
-        arguments = ["-m", "gunicorn", "app.factory:create_app()", "--worker-class", "gthread"]
+        arguments = [
+            "-m",
+            "gunicorn",
+            "app.factory:create_app()",
+            "--worker-class",
+            "app.http.worker.PatientWorker",
+        ]
         arguments += ["--workers", str(processes), "--threads", "16", "--graceful-timeout", "5"]
         web = self.start_python("web", [*arguments, "--bind", f"127.0.0.1:{port}"])
         url = f"http://127.0.0.1:{port}"

@@ -41,7 +41,13 @@ class Services:
 
     def web(self) -> Process:
         """Pages and API."""
-        arguments = ["-m", "gunicorn", "app.factory:create_app()", "--worker-class", "gthread"]
+        arguments = [
+            "-m",
+            "gunicorn",
+            "app.factory:create_app()",
+            "--worker-class",
+            "app.http.worker.PatientWorker",
+        ]
         arguments += ["--workers", "2", "--threads", "16", "--graceful-timeout", "10"]
         # Empty at each start: what processes of the last run counted is gone with them.
         metrics = self._options.home / "metrics"

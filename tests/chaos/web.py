@@ -39,7 +39,14 @@ class Web:
     def __init__(self, env: Mapping[str, str], log: Path) -> None:
         self.url = f"http://127.0.0.1:{(port := find_free_port())}"
         argv = [sys.executable, "-m", "gunicorn", "app.factory:create_app()"]
-        argv += ["--worker-class", "gthread", "--workers", "1", "--threads", "8"]
+        argv += [
+            "--worker-class",
+            "app.http.worker.PatientWorker",
+            "--workers",
+            "1",
+            "--threads",
+            "8",
+        ]
         argv += ["--bind", f"127.0.0.1:{port}"]
         self.process = Process(name="web", argv=argv, log=log, env=env, cwd=ROOT)
         self._headers: dict[str, str] = {}

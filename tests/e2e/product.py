@@ -132,7 +132,13 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
             _load()
             forget_environment()
         port = find_free_port()
-        gunicorn = ["-m", "gunicorn", "app.factory:create_app()", "--worker-class", "gthread"]
+        gunicorn = [
+            "-m",
+            "gunicorn",
+            "app.factory:create_app()",
+            "--worker-class",
+            "app.http.worker.PatientWorker",
+        ]
         gunicorn += ["--workers", "1", "--threads", "8", "--bind", f"127.0.0.1:{port}"]
         web = supervisor.start(_python("web", gunicorn, environment, home))
         workers = [

@@ -191,7 +191,11 @@ def test_the_image_is_closed_and_locked() -> None:
 
 
 def test_image_and_procfile_start_the_web_alike() -> None:
-    flags = ["--worker-class gthread", "--threads 16", "--graceful-timeout 30"]
+    flags = [
+        "--worker-class app.http.worker.PatientWorker",
+        "--threads 16",
+        "--graceful-timeout 30",
+    ]
     for text in (read("Procfile"), read("Dockerfile")):
         assert [flag for flag in flags if flag not in text] == []
 

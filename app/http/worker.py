@@ -1,0 +1,82 @@
+"""gunicorn's threaded worker, for clients that are slow or gone.
+
+A thread reads one request at a time, and gunicorn waits for the rest of it without end: a handful of clients who send
+half a header, or who went off the air in the middle of an upload, would keep every thread. Here a request that does not
+come on is given up: its connection looks closed by the other side, so whatever reads it cleans up as it does then.
+A proxy that reads requests whole before it hands them on is still the better guard against many clients who mean harm.
+"""
+
+import socket
+import struct
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+#: From the first byte of a request to the end of its header.
+HEADER_SECONDS = 15.0
+#: A body may take this long, and a second more for each so many bytes that have come.
+BODY_SECONDS = 30.0
+BODY_BYTES_PER_SECOND = 4096
+#: A client that takes nothing of an answer for so long is gone.
+SEND_SECONDS = 60
+
+
+class _Body:
+    """Reads gunicorn's body, and tells the worker how far it has come and when it is waited for."""
+
+    def __init__(self, reader: Any, waiting: dict[TConn, float], conn: TConn) -> None:
+        self._reader = reader
+        self._waiting = waiting
+        self._conn = conn
+        self._allowed = BODY_SECONDS
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none at the end or when the client was given up."""
+        began = time.monotonic()
+        self._waiting[self._conn] = began + self._allowed
+        try:
+            data: bytes = self._reader.read(size)
+        finally:
+            self._waiting.pop(self._conn, None)
+        # What the application does between two reads is not the client's time.
+        self._allowed += len(data) / BODY_BYTES_PER_SECOND - (time.monotonic() - began)
+        return data
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Named by `--worker-class`; options and behaviour otherwise as gthread's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The connections that a thread waits for, and until when.
+        self._waiting: dict[TConn, float] = {}
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve what comes on a connection."""
+        self._waiting[conn] = time.monotonic() + HEADER_SECONDS
+        try:
+            return super().handle(conn)
+        finally:
+            self._waiting.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Serve one request whose header is whole."""
+        self._waiting.pop(conn, None)
+        conn.sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
+        )
+        req.body.reader = _Body(req.body.reader, self._waiting, conn)
+        return super().handle_request(req, conn)
+
+    def murder_pending(self) -> None:
+        """Close what is overdue; gunicorn's loop asks once a second."""
+        super().murder_pending()
+        now = time.monotonic()
+        for conn, until in list(self._waiting.items()):
+            if until < now:
+                try:
+                    # Only what comes in: an answer may still say why.
+                    conn.sock.shutdown(socket.SHUT_RD)
+                except OSError as error:
+                    self.log.debug("Already closed: %s", error)
