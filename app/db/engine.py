@@ -45,6 +45,8 @@ def make_engine(url: str, *, role: str | None, pool_size: int = 10) -> Engine:
     engine = create_engine(
         normalise_url(url),
         pool_pre_ping=True,
+        # An error's text goes to the log; people's addresses and passwords' hashes must not.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,

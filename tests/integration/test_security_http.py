@@ -4,8 +4,9 @@ import re
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from app.db.scope import tenant_scope
+from app.db.scope import system_scope, tenant_scope
 from app.http import limits
 from app.http.access import REGISTRY
 from tests.factories import make_person, make_tenant
@@ -63,3 +64,10 @@ def test_one_person_has_a_whole_network_of_ipv6(
         with web.app.test_request_context(environ_base={"REMOTE_ADDR": remote}):
             counted.append(limits.address())
     assert (counted[0] == counted[1]) is is_same
+
+
+def test_a_database_error_says_nothing_of_the_values(web: Web) -> None:
+    assert web
+    with pytest.raises(DBAPIError) as caught, system_scope() as c:
+        c.execute(text("SELECT 1 / 0, CAST(:value AS text)"), {"value": "ann@example.com"})
+    assert "ann@example.com" not in str(caught.value)
