@@ -38,6 +38,10 @@ NO_KEYS_WAIT = timedelta(seconds=60)
 Waiter = asyncio.Future[HeldSlot]
 
 
+def _closing() -> LimitsUnavailable:
+    return LimitsUnavailable("The worker is shutting down.", retry_after=1)
+
+
 def _is_waiting(waiter: Waiter) -> bool:
     return not waiter.done()
 
@@ -72,6 +76,7 @@ class KeyPool:
         self._feedback = KeyFeedback(limiter, self._slots.drop_key)
         self._shortage: Shortage | None = None
         self._next_try = 0.0
+        self._closed = False
         self._wake = asyncio.Event()
         #: Slots that waiters were given who have not woken up yet: some may come back.
         self._handed = 0
@@ -86,6 +91,8 @@ class KeyPool:
         Raises `Throttled` when no key of the pool is free within the horizon, for anybody, and
         `LimitsUnavailable` when Redis does not answer. A cancelled wait costs nothing.
         """
+        if self._closed:
+            raise _closing()
         if not self._source.keys:
             raise Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys")
         loop = self._start()
@@ -130,27 +137,29 @@ class KeyPool:
         self._wake.set()
 
     async def close(self) -> None:
-        """End the pump, send what is known, turn the waiters away."""
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.cancel()
-            await asyncio.wait([pump])
+        """End the pump, send what is known, turn the waiters away. The pool can't be used again."""
+        self._closed = True
+        if self._pump is not None:
+            self._pump.cancel()
+            # `asyncio.wait_for` of Python 3.11, which redis-py sends with, may swallow the cancellation.
+            self._wake.set()
+            await asyncio.wait([self._pump])
         if self._timer is not None:
             self._timer.cancel()
-        self._fail(lambda: LimitsUnavailable("The worker is shutting down.", retry_after=1))
+        self._fail(_closing)
         await self._feedback.flush()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._pump is None:
+        if self._pump is None and not self._closed:
             self._pump = loop.create_task(self._run(), name=f"key pool {self.name}")
             self._pump.add_done_callback(self._ended)
         return loop
 
     def _ended(self, pump: asyncio.Task[None]) -> None:
-        if pump.cancelled() or self._pump is not pump:
-            return
         self._pump = None
+        if pump.cancelled():
+            return
         if error := pump.exception():
             log.error("the pump of key pool %s broke off", self.name, exc_info=error)
             self._fail(lambda: error)
@@ -232,13 +241,13 @@ class KeyPool:
     # --- the pump --------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             self._wake.clear()
             try:
                 seconds = await self._step()
             except LimitsUnavailable as error:
                 seconds = self._without_limits(error)
-            if seconds != 0:
+            if seconds != 0 and not self._closed:
                 await self._sleep(seconds)
 
     async def _step(self) -> float | None:

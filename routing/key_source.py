@@ -78,7 +78,7 @@ class Slack:
 
     def ease(self) -> None:
         """Take in a call that left in time."""
-        self.ms = max(0.0, self.ms - 0.02)
+        self.ms = max(0.0, self.ms - 0.01)
 
 
 class KeySource:

@@ -377,3 +377,19 @@ def test_closing_turns_waiters_away(redis_url: str) -> None:
                 await waiter
 
     asyncio.run(run())
+
+
+def test_closing_in_the_middle_of_a_reservation_ends(redis_url: str) -> None:
+    async def run() -> None:
+        for turns in range(40):
+            async with a_pool(redis_url, key("aa", 1)) as pool:
+                taking = [asyncio.create_task(pool.acquire("a")) for _ in range(3)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await pool.close()
+                ends = await asyncio.gather(*taking, return_exceptions=True)
+                assert all(isinstance(end, Grant | LimitsUnavailable) for end in ends)
+                with pytest.raises(LimitsUnavailable):
+                    await pool.acquire("a")
+
+    asyncio.run(run())
