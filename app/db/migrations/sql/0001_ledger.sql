@@ -138,12 +138,19 @@ END $$;
 
 -- A chunk whose worker died twice in a row without getting a row done may be what kills it, or may only have been beside
 -- what does. Such chunks are tried one at a time on each lane, so that the guilty one takes no other suspect with it: all
--- but the first keep being put off until that one has died, ended, or got a row done. Called at least once a second.
+-- but the first keep being put off until that one has died, ended, or got a row done. One that can't have its turn now (its
+-- client's lane is held, or its client's own work is ahead of it) stands in nobody's way. Called at least once a second.
 CREATE FUNCTION line_up_suspects() RETURNS void LANGUAGE sql AS $$
     WITH suspects AS (
         SELECT c.id, row_number() OVER (
             PARTITION BY CASE WHEN k.per_tenant THEN coalesce(l.queue, k.base_queue) ELSE k.base_queue END
-            ORDER BY c.status = 'ready', c.run_at, c.id) AS place
+            ORDER BY c.status = 'ready', c.status = 'ready' AND (
+                EXISTS (SELECT 1 FROM lane_holds h
+                    WHERE h.tenant_id = c.tenant_id AND h.kind = c.kind AND h.until > clock_timestamp())
+                OR EXISTS (SELECT 1 FROM chunks x
+                    WHERE x.status = 'ready' AND x.kind = c.kind AND x.tenant_id = c.tenant_id AND x.attempts < 2
+                      AND x.run_at <= now() AND (x.priority, x.run_at, x.id) < (c.priority, c.run_at, c.id))
+            ), c.run_at, c.id) AS place
         FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind LEFT JOIN tenant_lanes l ON l.tenant_id = c.tenant_id
         WHERE c.attempts >= 2 AND c.status IN ('ready', 'released', 'running')
           AND (c.status <> 'running' OR c.attempts > 2)
@@ -153,6 +160,19 @@ CREATE FUNCTION line_up_suspects() RETURNS void LANGUAGE sql AS $$
         FOR UPDATE OF c SKIP LOCKED
     )
     UPDATE chunks SET run_at = clock_timestamp() + interval '3 seconds' FROM early WHERE chunks.id = early.id
+$$;
+
+-- Take back released chunks whose lane is no longer their client's. The trigger on worker_configs does so at once; this
+-- finds what it can't see: a release that was under way when the lane changed, people who were removed or moved.
+CREATE FUNCTION recall_astray() RETURNS void LANGUAGE sql AS $$
+    WITH astray AS (
+        SELECT c.id FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind AND k.per_tenant
+        LEFT JOIN tenant_lanes l ON l.tenant_id = c.tenant_id
+        WHERE c.status = 'released' AND c.queue IS DISTINCT FROM coalesce(l.queue, k.base_queue)
+        ORDER BY c.id FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE chunks c SET status = 'ready', fence = fence + 1, queue = NULL, released_at = NULL
+    FROM astray WHERE c.id = astray.id AND c.status = 'released'
 $$;
 
 -- End the leases that ran out: back to ready with a raised fence, or dead at the cap, or cancelled if that was asked.
@@ -180,7 +200,8 @@ BEGIN
             finished_at = CASE WHEN chunks.cancel_requested OR chunks.attempts >= p_max_attempts
                                THEN clock_timestamp() END,
             -- The second failure in a row waits two seconds, the next four: a poison chunk must not spin.
-            run_at = clock_timestamp() + make_interval(secs => CASE WHEN chunks.attempts > 1 THEN 2 ^ (chunks.attempts - 1) ELSE 0 END),
+            -- Beyond the eighth the exponent would soon be past what an interval holds.
+            run_at = clock_timestamp() + make_interval(secs => CASE WHEN chunks.attempts > 1 THEN 2 ^ least(chunks.attempts - 1, 8) ELSE 0 END),
             error = CASE WHEN chunks.attempts >= p_max_attempts THEN reason ELSE 'the worker stopped while working on it' END
         FROM expired WHERE chunks.id = expired.id RETURNING chunks.*
     LOOP
@@ -192,6 +213,7 @@ BEGIN
         chunk_id := c.id; job_id := c.job_id; tenant_id := c.tenant_id; status := c.status;
         RETURN NEXT;
     END LOOP;
+    PERFORM recall_astray();
     PERFORM line_up_suspects();
 END $$;
 
