@@ -5,6 +5,7 @@ second and dropped when PostgreSQL notifies a change. While the database can't b
 a wake-up on the wrong queue costs time, never a row, because the chunk knows its fence.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,11 @@ class TenantRouter:
         self._lock = threading.Lock()
         self._routes: dict[str, str] = {}
         self._fresh_until = float("-inf")
+        # A pool child may be forked while the dispatcher's thread, which the child has not, holds the lock.
+        os.register_at_fork(after_in_child=self._unlock)
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def __call__(
         self,

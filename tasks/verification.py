@@ -1,5 +1,6 @@
 """Verification on Celery: a message says which chunk may be tried; the rest is `app.verification.run`."""
 
+import threading
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,19 @@ from tasks.verification_tools import VerificationTools
 log = structlog.get_logger(__name__)
 
 
+_making_tools = threading.Lock()
+
+
 @lru_cache
+def _make_tools() -> VerificationTools:
+    return runtime.run(VerificationTools.build(get_settings(), runtime))
+
+
 def process_tools() -> VerificationTools:
     """Return this process's provider client, keys and limits: made once, on the loop, after the fork."""
-    return runtime.run(VerificationTools.build(get_settings(), runtime))
+    # A cache alone lets all the slots that a full queue fills at start make tools of their own: a session and key pools each.
+    with _making_tools:
+        return _make_tools()
 
 
 @shared_task(name="tasks.verification.verify_chunk")

@@ -1,5 +1,9 @@
 """TenantRouter without a database: what it answers, how long it believes, what it does when it can't ask."""
 
+import os
+import signal
+import threading
+
 import pytest
 
 from routing import queues
@@ -65,3 +69,26 @@ def test_what_a_release_says_is_newest() -> None:
 def test_an_unknown_kind_is_a_defect() -> None:
     with pytest.raises(KeyError):
         TenantRouter(dict).queue_for("no-such-kind", "t1")
+
+
+def test_a_child_that_is_forked_while_routes_are_asked_for_can_learn() -> None:
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load() -> dict[str, str]:
+        loading.set()
+        go_on.wait(10)
+        return {}
+
+    router = TenantRouter(load)
+    asking = threading.Thread(target=router.queue_for, args=("verify", "t1"))
+    asking.start()
+    assert loading.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # what waits for the lock waits for ever
+        router.learn("t1", "verification-queue:client-a")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    asking.join()
+    assert os.waitstatus_to_exitcode(status) == 0
