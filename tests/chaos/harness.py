@@ -266,7 +266,8 @@ class Stage:
         def tend() -> None:
             for worker in self._workers if restart else []:
                 if not worker.is_running:
-                    worker.start()
+                    with self.faults.strike("a worker died"):
+                        worker.start()
 
         try:
             wait_for(is_complete, seconds, "the job completed", meanwhile=tend)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.chaos
 def test_sigterm_under_load(stage: Stage) -> None:
     """The worker ends in time, nothing is repeated, no attempt is counted, the other one goes on."""
     leaver, _other = stage.start_workers("leaver", "other")
-    job = stage.submit(400)
+    job = stage.submit(260)
     stage.wait_recorded(job, 40)
     stage.watch(stage.wait_busy(leaver, 2))
     asked = time.monotonic()
@@ -70,3 +70,18 @@ def test_sigterm_while_redis_is_down(stage: Stage) -> None:
     stage.start_workers("next")
     stage.wait_completed(job)
     stage.judge(job, none_repeated=True)
+
+
+def test_sigterm_while_postgres_is_down(stage: Stage) -> None:
+    """Nothing can be handed back: it ends in time all the same, and its leases run out."""
+    leaver, _other = stage.start_workers("leaver", "other", env={"SHUTDOWN_GRACE_SECONDS": "5"})
+    job = stage.submit(200)
+    stage.wait_recorded(job, 20)
+    stage.wait_unrecorded(job)
+    with stage.faults.strike("SIGTERM without PostgreSQL"):
+        stage.installation.postgres.kill()
+        leaver.ask_to_stop()
+        leaver.process.wait(30)
+        stage.installation.postgres.resume()
+    stage.wait_completed(job)
+    stage.judge(job)

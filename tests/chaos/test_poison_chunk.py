@@ -26,8 +26,7 @@ def run_poison(stage: Stage, *, attempts: int, rows: int) -> None:
     env = {"CHUNK_MAX_ATTEMPTS": str(attempts)}
     (worker,) = stage.start_workers("one", app=POISONED, env=env)
     job = stage.submit(rows, special=[ADDRESS])
-    with stage.faults.strike("poison"):
-        stage.wait_completed(job, seconds=200, restart=True)
+    stage.wait_completed(job, seconds=200, restart=True)
     dead = stage.chunks(job, "dead")
     assert [chunk["first_item"] for chunk in dead] == [1]
     assert dead[0]["attempts"] == attempts

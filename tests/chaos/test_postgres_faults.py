@@ -12,7 +12,7 @@ pytestmark = pytest.mark.chaos
 def test_crashed_and_restarted_in_mid_run(stage: Stage) -> None:
     """kill -9 of the whole server; it recovers from its log."""
     stage.start_workers("one", "two")
-    job = stage.submit(400)
+    job = stage.submit(260)
     stage.wait_recorded(job, 40)
     stage.wait_unrecorded(job)
     with stage.faults.strike("kill -9 of PostgreSQL"):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.chaos
 def test_flushall_in_mid_run(stage: Stage) -> None:
     """Messages and limits are gone at once; keys start as if their window were full."""
     stage.start_workers("one", "two")
-    job = stage.submit(400)
+    job = stage.submit(260)
     stage.wait_recorded(job, 40)
     with stage.faults.strike("FLUSHALL"), stage.installation.redis.connect() as client:
         client.flushall()
@@ -37,7 +37,7 @@ def test_flushall_again_and_again(stage: Stage) -> None:
 def test_redis_killed_and_restarted(stage: Stage) -> None:
     """A crash of the server; it comes back with what its append-only file holds."""
     stage.start_workers("one", "two")
-    job = stage.submit(400)
+    job = stage.submit(260)
     stage.wait_recorded(job, 40)
     with stage.faults.strike("kill -9 of Redis"):
         stage.installation.redis.kill()

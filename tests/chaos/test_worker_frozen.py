@@ -14,7 +14,7 @@ pytestmark = pytest.mark.chaos
 def test_frozen_past_its_lease_and_woken(stage: Stage) -> None:
     """Others have its chunks when it wakes: it writes nothing, calls nobody again, and goes on with new work."""
     sleeper, _other = stage.start_workers("sleeper", "other")
-    job = stage.submit(400)
+    job = stage.submit(260)
     stage.wait_recorded(job, 40)
     stage.wait_busy(sleeper, 2)
     stage.wait_unrecorded(job)
