@@ -66,6 +66,10 @@ class TooLarge(LanewayError):
     title = "Too large"
 
 
+class TooCostly(TooLarge):
+    """Reading it took all the work that was allowed; a reader with more time may judge otherwise."""
+
+
 class UnsupportedFile(LanewayError):
     code = "unsupported_file"
     status = 422

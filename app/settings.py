@@ -55,10 +55,13 @@ class Settings(BaseSettings):
     storage_path: Path = Path(".local/storage")
     upload_max_bytes: int = Field(default=200 * 1024 * 1024, ge=1)
     upload_max_rows: int = Field(default=1_000_000, ge=1)
+    #: CPU seconds that reading one workbook may take; after them it is refused.
+    upload_parse_seconds: float = Field(default=300.0, gt=0)
     bad_rows_kept: int = 1_000
 
     # --- the ledger --------------------------------------------------------------------------------
-    chunk_rows: int = Field(default=100, ge=1, le=10_000)
+    #: Each chunk costs a worker about 10 ms of messages and transactions, whatever its length.
+    chunk_rows: int = Field(default=200, ge=1, le=10_000)
     chunk_max_attempts: int = Field(default=5, ge=1)
     #: A running chunk hands itself back after this long while others wait: a slot is never kept.
     chunk_slice_seconds: float = Field(default=20.0, gt=0)
@@ -78,7 +81,7 @@ class Settings(BaseSettings):
     mailtester_contract: Literal["key", "token"] = "key"
     provider_timeout_seconds: float = Field(default=30.0, gt=0)
     #: Calls of one chunk that may be under way at once; the keys' limits stand in front of it.
-    chunk_concurrency: int = Field(default=16, ge=1)
+    chunk_concurrency: int = Field(default=32, ge=1)
     item_max_attempts: int = Field(default=5, ge=1)
     retry_base_delay: int = Field(default=1_000, ge=1, description="ms")
     retry_max_delay: int = Field(default=300_000, ge=1, description="ms")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.accounts.users import Account
 from app.db.scope import tenant_scope
-from app.errors import InvalidInput, LanewayError, TooLarge
+from app.errors import InvalidInput, LanewayError, TooCostly, TooLarge
 from app.http.auth import require_tenant, signed_in
 from app.http.extensions import dispatch_soon, storage
 from app.http.limits import upload_limit
@@ -34,6 +34,9 @@ ROUTE = "POST /api/uploads"
 #: Boundaries, headers and fields around the file.
 FORM_BYTES = 1024 * 1024
 PREVIEW_ROWS = 8
+_NO_PREVIEW = (
+    "The workbook is too large to preview. Whether it is a list is found out when it is read."
+)
 
 
 @uploads.post("")
@@ -167,7 +170,7 @@ def submit_upload(
         if not is_committing:
             storage().delete(stored.key)
         raise
-    log.info("upload_accepted", job_id=str(job_id), bytes=stored.size, format=found.format)
+    log.info("upload_accepted", job_id=str(job_id), bytes=stored.size, is_judged=found is not None)
     return job_id, False
 
 
@@ -192,9 +195,8 @@ def preview_upload() -> PreviewOut:
             io.BytesIO(head), email_column=column, limits=ReadLimits.from_settings(get_settings())
         )
     except LanewayError as error:
-        problem = PreviewProblemOut(
-            code=str(error.extra.get("reason", error.code)), detail=error.message
-        )
+        detail = _NO_PREVIEW if isinstance(error, TooCostly) else error.message
+        problem = PreviewProblemOut(code=str(error.extra.get("reason", error.code)), detail=detail)
         columns = [str(name) for name in error.extra.get("columns", ())]
         return PreviewOut(
             format=None,

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg2.errors import QueryCanceled
 from sqlalchemy import Connection, text
 
-from app.errors import LanewayError, UnsupportedFile
+from app.errors import LanewayError, TooLarge, UnsupportedFile
 from app.jobs.submit import cut_chunks
 from app.uploads.copy_text import COLUMNS, CopyStream, encode_copy
 from app.uploads.limits import ReadLimits
@@ -87,6 +87,20 @@ def load_list(
                 refusals.append(error)
                 raise
 
+        def bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+            size = 0
+            for piece in pieces:
+                size += len(piece)
+                if size > limits.max_list_bytes:
+                    refusals.append(
+                        TooLarge(
+                            "The list holds too much text. Split it and upload the parts.",
+                            reason="too_much_text",
+                        )
+                    )
+                    raise refusals[0]
+                yield piece
+
         def keep(bad: list[BadRow]) -> None:
             tally.bad += len(bad)
             tally.kept.extend(bad[: bad_rows_kept - len(tally.kept)])
@@ -96,7 +110,7 @@ def load_list(
         try:
             cursor.copy_expert(
                 f"COPY {leaf} (job_id, {', '.join(COLUMNS)}) FROM STDIN",
-                CopyStream(encode_copy(counted(), before=f"{job_id}\t", on_bad=keep)),
+                CopyStream(bounded(encode_copy(counted(), before=f"{job_id}\t", on_bad=keep))),
                 size=262_144,
             )
         except QueryCanceled:

@@ -27,8 +27,13 @@ class ReadLimits:
     max_inflation_ratio: int = 200
     #: Different texts in one workbook; each costs eight bytes of memory.
     max_shared_strings: int = 10_000_000
+    #: CPU seconds one workbook may cost its reader; its size does not tell, 28 kB may hold millions of
+    #: cells. A million rows of 40 texts need 240.
+    max_cpu_seconds: float = 300.0
+    #: Bytes of one list as it goes into the database: a workbook may name one long text a million times.
+    max_list_bytes: int = 2 * 1024**3
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return the limits that the environment sets."""
-        return cls(max_rows=settings.upload_max_rows)
+        return cls(max_rows=settings.upload_max_rows, max_cpu_seconds=settings.upload_parse_seconds)

@@ -7,7 +7,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,8 @@ from app.uploads.rows import RawBlock
 from app.uploads.xlsx_list import read_workbook
 
 _PREVIEW_ROWS = 20
+#: A request waits while a workbook is looked into.
+_INSPECT_CPU_SECONDS = 1.0
 #: A list whose first ten thousand lines are blank or broken is not a list.
 _SAMPLE_BLOCKS = 20
 
@@ -62,12 +64,15 @@ def inspect(
 ) -> Inspection:
     """Return what the first 256 KB (of a workbook: the first rows) tell; raises as `open_list` does.
 
+    Raises `TooCostly` for a workbook whose first rows lie behind more than a second of work; it may be sound.
     A stream is left open, at any position.
     """
     if isinstance(source, Path):
         with source.open("rb") as stream:
             return inspect(stream, email_column=email_column, limits=limits)
-    opened = _open(source, email_column, limits or ReadLimits(), whole=False)
+    limits = limits or ReadLimits()
+    limits = replace(limits, max_cpu_seconds=min(limits.max_cpu_seconds, _INSPECT_CPU_SECONDS))
+    opened = _open(source, email_column, limits, whole=False)
     header = opened.header
     rows = list(islice((row for block in opened.blocks for row in block.cells), _PREVIEW_ROWS))
     width = len(header.columns)

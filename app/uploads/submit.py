@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.errors import TooCostly
 from app.jobs.submit import add_chunk, create_job
 from app.uploads.limits import ReadLimits
 from app.uploads.opening import Inspection, inspect
@@ -35,16 +36,22 @@ class UploadOrder:
 
 def look_into(
     storage: Storage, stored: StoredFile, order: UploadOrder, limits: ReadLimits
-) -> Inspection:
-    """Return what the beginning of the file says. Raises `UnsupportedFile` or `TooLarge`: there will be no job."""
+) -> Inspection | None:
+    """Return what the beginning of the file says, None where finding out is too much work for a request.
+
+    Raises `UnsupportedFile` or `TooLarge`: there will be no job.
+    """
     with storage.open(stored.key) as stream:
-        return inspect(stream, email_column=order.email_column, limits=limits)
+        try:
+            return inspect(stream, email_column=order.email_column, limits=limits)
+        except TooCostly:
+            return None
 
 
 def create_upload_job(
     connection: Connection,
     stored: StoredFile,
-    found: Inspection,
+    found: Inspection | None,
     order: UploadOrder,
     created_by: UUID | None,
 ) -> UUID:
@@ -60,8 +67,8 @@ def create_upload_job(
             "sha256": stored.sha256,
             "email_column": order.email_column,
             # Parsing judges again, over the whole file; until then the page can show these.
-            "columns": found.columns,
-            "format": found.format,
+            "columns": found.columns if found else [],
+            "format": found.format if found else "xlsx",
         },
         created_by=created_by,
         priority=order.priority,

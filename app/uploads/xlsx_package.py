@@ -5,6 +5,7 @@ unpacked. XML with a DOCTYPE (entities, outside references) is refused; Excel ne
 """
 
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 from xml.parsers import expat
 
-from app.errors import UnsupportedFile
+from app.errors import TooCostly, UnsupportedFile
 from app.uploads.formats import not_a_table
 from app.uploads.limits import ReadLimits
 
@@ -60,6 +61,8 @@ class Package:
     """An opened workbook. Every method may raise `UnsupportedFile`; wrap calls in `damaged_workbook`."""
 
     def __init__(self, stream: BinaryIO, limits: ReadLimits) -> None:
+        # The thread's own time: waiting for the database, or for other threads, is not the file's fault.
+        self._until = time.thread_time() + limits.max_cpu_seconds
         _check_directory(stream)
         self._zip = zipfile.ZipFile(stream)
         self._limits = limits
@@ -72,7 +75,8 @@ class Package:
         return name.lower() in self._parts
 
     def read_part(self, name: str) -> Iterator[bytes]:
-        """Yield a part's bytes in pieces."""
+        """Yield a part's bytes in pieces. Raises `TooCostly` at the piece with which the time is used up."""
+        self._check_time()
         info = self._parts[name.lower()]
         if info.flag_bits & 1 or info.compress_type not in (
             zipfile.ZIP_STORED,
@@ -90,6 +94,7 @@ class Package:
         with self._zip.open(info) as part:
             while piece := part.read(PIECE_BYTES):
                 yield piece
+                self._check_time()
 
     def scan(self, name: str, on_start: OnStart) -> None:
         """Call `on_start` with (name without namespace, attributes) for each element of a small part."""
@@ -102,6 +107,13 @@ class Package:
         for piece in self.read_part(name):
             parser.Parse(piece)
         parser.Parse(b"", True)  # noqa: FBT003 - expat takes no keywords
+
+    def _check_time(self) -> None:
+        if time.thread_time() > self._until:
+            raise TooCostly(
+                "The workbook takes too long to read. Save the list as .csv and upload that.",
+                reason="too_costly",
+            )
 
     def _what_else(self) -> UnsupportedFile:
         for name, what, _ in _OTHER_ZIPS:
