@@ -42,6 +42,10 @@ def _closing() -> LimitsUnavailable:
     return LimitsUnavailable("The worker is shutting down.", retry_after=1)
 
 
+def _no_keys() -> Throttled:
+    return Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys", NO_KEYS_WAIT.total_seconds())
+
+
 def _is_waiting(waiter: Waiter) -> bool:
     return not waiter.done()
 
@@ -94,7 +98,7 @@ class KeyPool:
         if self._closed:
             raise _closing()
         if not self._source.keys:
-            raise Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys")
+            raise _no_keys()
         loop = self._start()
         enqueue: Callable[[str, Waiter], None] = self._waiting.push
         while True:
@@ -133,7 +137,7 @@ class KeyPool:
             self._slots.drop_key(fingerprint)
         self._next_try, self._shortage = 0.0, None
         if not keys:
-            self._fail(lambda: Throttled(datetime.now(UTC) + NO_KEYS_WAIT, "no_keys"))
+            self._fail(_no_keys)
         self._wake.set()
 
     async def close(self) -> None:
@@ -314,7 +318,8 @@ class KeyPool:
 
     def _refuse(self, shortage: Shortage, now: float) -> None:
         if shortage.free_at - now > self._horizon:
-            self._fail(lambda: Throttled(shortage.not_before, shortage.reason))
+            wait = shortage.free_at - now
+            self._fail(lambda: Throttled(shortage.not_before, shortage.reason, wait))
 
     def _without_limits(self, error: LimitsUnavailable) -> float:
         """Turn the waiters away, those excepted for whom slots are held already."""

@@ -27,6 +27,8 @@ class Lease:
     last_item: int
     attempts: int
     run_at: datetime
+    #: When it was taken, by the database's clock.
+    taken_at: datetime
     params: Mapping[str, Any]
     #: item_no -> (attempts so far, not before, last reason)
     retries: dict[int, tuple[int, float, str]] = field(default_factory=dict)
@@ -61,7 +63,8 @@ _TAKE = text("""
         started_at = coalesce(c.started_at, clock_timestamp())
     FROM jobs j
     WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
-    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.retries, j.params, j.status
+    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.retries, j.params, j.status,
+        clock_timestamp() AS taken_at
 """)
 _STARTED = text("""
     UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
@@ -113,6 +116,7 @@ def take(
         last_item=row.last_item,
         attempts=row.attempts,
         run_at=row.run_at,
+        taken_at=row.taken_at,
         params=row.params,
         retries=retries,
     )

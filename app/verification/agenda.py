@@ -4,7 +4,6 @@ Plain values and a clock, no I/O. An item is in exactly one of three places: due
 took it; it leaves for good when it is concluded.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -21,7 +20,10 @@ Attempt = tuple[int, float, str]
 
 
 class Agenda:
-    """The open items of one lease. `retries` is what earlier leases left; it is kept true for the next."""
+    """The open items of one lease. `retries` is what earlier leases left; it is kept true for the next.
+
+    `now` is the database's clock (epoch seconds): other hosts' leases read the moments that this one leaves.
+    """
 
     def __init__(
         self,
@@ -30,7 +32,7 @@ class Agenda:
         settings: Settings,
         *,
         provider: str,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self.emails = dict(items)
         self.retries = {no: kept for no, kept in retries.items() if no in self.emails}

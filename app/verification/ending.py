@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -13,15 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
 from app.verification.agenda import Agenda
+from app.verification.database_clock import DatabaseClock
 from app.verification.recorder import Recorder
 from app.verification.tools import Tools
 from routing.rate_limits.errors import Throttled
 
 log = structlog.get_logger(__name__)
 #: A held lane is released this much before its keys are free, so that the calls are ready when they are.
-HEAD_START = timedelta(seconds=1)
+HEAD_START_SECONDS = 1.0
 #: What limits that can't be asked cost: they fail closed, and nothing is called until they answer.
-LIMITS_AWAY = timedelta(seconds=2)
+LIMITS_AWAY_SECONDS = 2.0
 
 Action = Callable[[Connection], bool]
 
@@ -34,8 +35,21 @@ class Ending:
     action: Action
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Why a lane must wait and until when, by the database's clock."""
+
+    until: datetime
+    reason: str
+
+    @classmethod
+    def of(cls, throttled: Throttled, clock: DatabaseClock) -> "Hold":
+        """Return the hold that keys without a free moment make necessary; to be called when they say so."""
+        return cls(clock.after(throttled.wait_seconds - HEAD_START_SECONDS), throttled.reason)
+
+
 def choose_ending(
-    lease: Lease, agenda: Agenda, halted: str | None, throttled: Throttled | None
+    lease: Lease, agenda: Agenda, clock: DatabaseClock, halted: str | None, held: Hold | None
 ) -> Ending:
     """Decide how a run ends that still holds its lease. `halted` is why it stopped early, None: it did not."""
     retries = dict(agenda.retries)
@@ -47,17 +61,16 @@ def choose_ending(
         return Ending("done", lambda c: ledger.finish(c, lease))
     if halted == "cancelled":
         return Ending("cancelled", lambda c: ledger.finish(c, lease, "cancelled"))
-    if halted == "throttled" and throttled is not None:
-        run_at, reason = throttled.not_before - HEAD_START, throttled.reason
+    if halted == "throttled" and held is not None:
 
         def hold(connection: Connection) -> bool:
             # The whole lane: the client's other chunks would find the same keys empty, one after the other.
-            ledger.hold_lane(connection, lease.kind, run_at, reason)
-            return ledger.put_back(connection, lease, run_at, retries)
+            ledger.hold_lane(connection, lease.kind, held.until, held.reason)
+            return ledger.put_back(connection, lease, held.until, retries)
 
         return Ending("throttled", hold)
     if halted == "limits_unavailable":
-        return Ending(halted, put_back(datetime.now(UTC) + LIMITS_AWAY))
+        return Ending(halted, put_back(clock.after(LIMITS_AWAY_SECONDS)))
     if halted:
         # It keeps its place: what was begun first ends first.
         return Ending(halted, put_back(lease.run_at))

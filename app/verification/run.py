@@ -13,11 +13,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.scope import tenant_scope
+from app.errors import Misconfigured
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease, Outcome
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.verification.agenda import Agenda
-from app.verification.ending import choose_ending, write_ending
+from app.verification.database_clock import DatabaseClock
+from app.verification.ending import Hold, choose_ending, write_ending
 from app.verification.recorder import Recorder
 from app.verification.tools import Tools
 from routing.key_pool import Grant, KeyPool, Throttled
@@ -73,10 +75,17 @@ class ChunkRun:
     ) -> None:
         self._tools = tools
         self._lease = lease
-        self._agenda = Agenda(items, lease.retries, tools.settings, provider=tools.provider.name)
+        self._clock = DatabaseClock(lease.taken_at)
+        self._agenda = Agenda(
+            items,
+            lease.retries,
+            tools.settings,
+            provider=tools.provider.name,
+            now=self._clock.epoch,
+        )
         self._recorder = Recorder(tools, lease, asked_at=asked_at)
         self._halted: str | None = None
-        self._throttled: Throttled | None = None
+        self._held: Hold | None = None
         #: Those of the workers that wait for a key, and may be told to stop waiting.
         self._waiting: set[asyncio.Task[None]] = set()
         self._slice_ends = time.monotonic() + tools.settings.chunk_slice_seconds
@@ -84,6 +93,7 @@ class ChunkRun:
     async def run(self) -> str:
         """Work until nothing is due, or until halted; then end the chunk."""
         keeper = asyncio.create_task(self._keep())
+        keeper.add_done_callback(self._check_keeper)
         try:
             while not self._halted and self._agenda.has_more:
                 if not self._agenda.due and not await self._wait_for_next():
@@ -99,7 +109,7 @@ class ChunkRun:
         if self._halted == "lost":
             log.warning("lease_lost", chunk_id=self._lease.chunk_id, job_id=str(self._lease.job_id))
             return "lost"
-        ending = choose_ending(self._lease, self._agenda, self._halted, self._throttled)
+        ending = choose_ending(self._lease, self._agenda, self._clock, self._halted, self._held)
         return await write_ending(self._tools, self._recorder, self._lease, ending)
 
     async def _wait_for_next(self) -> bool:
@@ -156,10 +166,14 @@ class ChunkRun:
                 raise
             task.uncancel()
         except Throttled as throttled:
-            self._throttled = throttled
+            self._held = Hold.of(throttled, self._clock)
             self._halt("throttled")
         except (LimitsUnavailable, SQLAlchemyError):
             # Limits are in Redis, keys in PostgreSQL: while one is away nothing is called.
+            self._halt("limits_unavailable")
+        except Misconfigured as error:
+            # The worker's fault (ENCRYPTION_KEYS, limits of a key), not the rows': they wait until it is mended.
+            log.error("keys_not_usable", tenant_id=str(self._lease.tenant_id), detail=error.message)
             self._halt("limits_unavailable")
         finally:
             self._waiting.discard(task)
@@ -182,6 +196,12 @@ class ChunkRun:
             self._halted = reason
         for task in self._waiting - {asyncio.current_task()}:
             task.cancel()
+
+    def _check_keeper(self, keeper: asyncio.Task[None]) -> None:
+        """Let go when nobody records and renews any more: the calls would go on unrecorded, or wait for ever."""
+        if not keeper.cancelled() and (error := keeper.exception()):
+            log.error("keeper_broke_off", chunk_id=self._lease.chunk_id, exc_info=error)
+            self._halt("abandoned")
 
     async def _keep(self) -> None:
         """Record and renew at least once a second; notice what should end the run."""

@@ -1,7 +1,7 @@
 """What a caller of the provider limits has to expect, besides a grant."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 
 from app.errors import LanewayError, Unavailable
 
@@ -13,8 +13,10 @@ class LimitsUnavailable(Unavailable):
 
 
 class Throttled(LanewayError):
-    """No key is free soon. Nothing was consumed; come back at `not_before` (UTC).
+    """No key is free soon. Nothing was consumed; come back at `not_before` (UTC), `wait_seconds` from now.
 
+    `not_before` is a moment of the limits' Redis, whose clock may differ from this host's and the database's;
+    `wait_seconds` is right on all of them.
     `reason` is what binds the key that is free first: `spacing`, `window`, `daily_quota`,
     `circuit_open`, or `no_keys` when there is none.
     """
@@ -23,11 +25,11 @@ class Throttled(LanewayError):
     status = 503
     title = "No provider key is free"
 
-    def __init__(self, not_before: datetime, reason: str) -> None:
-        seconds = (not_before - datetime.now(UTC)).total_seconds()
+    def __init__(self, not_before: datetime, reason: str, wait_seconds: float) -> None:
         super().__init__(
             f"No key is free before {not_before:%Y-%m-%d %H:%M:%S} UTC ({reason}).",
-            retry_after=max(1, math.ceil(seconds)),
+            retry_after=max(1, math.ceil(wait_seconds)),
         )
         self.not_before = not_before
         self.reason = reason
+        self.wait_seconds = wait_seconds

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.errors import Misconfigured
 from app.jobs import control
 from app.jobs.ids import new_job_id
 from app.jobs.release import Released
@@ -23,7 +26,7 @@ from app.verification.local_checks import LocalChecks
 from app.verification.mailtester import MailTester
 from app.verification.run import run_chunk
 from app.verification.tools import Tools
-from routing.key_pool import KeyPool, ProviderKey
+from routing.key_pool import KeyPool, ProviderKey, Throttled
 from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import LimitPolicy
 from sandbox.process import RunningSandbox, run_sandbox
@@ -122,18 +125,20 @@ class Runs:
         *,
         key: dict[str, Any] | None = None,
         during: Any = None,
+        tools: dict[str, Any] | None = None,
         **settings: Any,
     ) -> str:
-        """Run one released chunk to its end; `during` is started beside it."""
+        """Run one released chunk to its end; `during` is started beside it, `tools` replace the real ones."""
         message = message or self.world.release()[0]
         chosen = get_settings().model_copy(
             update={"mailtester_base_url": self.sandbox.url, **settings}
         )
 
         async def work() -> str:
-            async with self.tools(chosen, key or {}) as tools:
+            async with self.tools(chosen, key or {}) as real:
                 beside = asyncio.create_task(during()) if during else None
-                how = await run_chunk(tools, message.chunk_id, message.fence, message.tenant_id)
+                used = replace(real, **(tools or {}))
+                how = await run_chunk(used, message.chunk_id, message.fence, message.tenant_id)
                 if beside:
                     await beside
                 return how
@@ -333,3 +338,57 @@ def test_a_stale_message_does_nothing(runs: Runs) -> None:
     assert runs.run(message) == "done"
     assert runs.run(message) == "stale"
     assert runs.sandbox.summary()["calls"] == 1
+
+
+@pytest.mark.parametrize("minutes", [-1, 1])
+def test_a_clock_that_is_a_minute_off_moves_no_moment(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    real, off = time.time, timedelta(minutes=minutes)
+    runs.submit("flaky2-a@example.com")
+    monkeypatch.setattr(time, "time", lambda: real() + off.total_seconds())
+    assert runs.run(retry_base_delay=20_000) == "retry"
+    [chunk] = runs.world.rows("SELECT extract(epoch FROM run_at - now()) AS wait FROM chunks")
+    assert 5 < float(str(chunk["wait"])) <= 20
+    runs.world.make_due()
+
+    class Spent:
+        async def acquire(self, _tenant: str) -> None:
+            raise Throttled(datetime.now(UTC) + off + timedelta(seconds=10), "window", 10)
+
+    async def pool_for(_tenant: UUID) -> Any:
+        return Spent()
+
+    runs.submit("ok-a@example.com")
+    fresh = runs.world.release()[-1]
+    assert runs.run(fresh, tools={"pool_for": pool_for}) == "throttled"
+    [hold] = runs.world.rows("SELECT extract(epoch FROM until - now()) AS wait FROM lane_holds")
+    assert 5 < float(str(hold["wait"])) <= 9, "the keys' wait, less the head start"
+
+
+def test_keys_that_cannot_be_read_cost_a_chunk_time_but_no_attempt(runs: Runs) -> None:
+    runs.submit("ok-a@example.com")
+
+    async def pool_for(_tenant: UUID) -> Any:
+        raise Misconfigured("ENCRYPTION_KEYS does not hold the key.")
+
+    assert runs.run(tools={"pool_for": pool_for}) == "limits_unavailable"
+    assert runs.world.rows("SELECT status, attempts FROM chunks") == [
+        {"status": "ready", "attempts": 0}
+    ]
+
+
+def test_a_run_whose_records_break_off_lets_go(runs: Runs) -> None:
+    job = runs.submit(*(f"slow200-{n}@example.com" for n in range(60)))
+    broken = iter([True])
+
+    def on_recorded(rows: int) -> None:
+        if rows and next(broken, False):
+            raise RuntimeError("a defect")
+
+    how = runs.run(
+        tools={"on_recorded": on_recorded}, chunk_concurrency=4, flush_seconds=0.1, lease_seconds=2
+    )
+    assert how == "abandoned"
+    assert runs.world.rows("SELECT status FROM chunks") == [{"status": "ready"}]
+    totals_agree(runs.world, job)
