@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from apiflask import APIFlask, HTTPError
 from flask import Flask, Response, current_app, g, json, request
+from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -174,7 +175,18 @@ def respond(error: Exception) -> Response:
     return response
 
 
+class _FlatJson(DefaultJSONProvider):
+    """Flask's JSON; a body nested deeper than Python can follow is as malformed as any other."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
 def register(app: APIFlask | Flask) -> None:
     """Have every error of the application answered by `respond`."""
+    app.json = _FlatJson(app)
     for kind, _ in _TABLE:
         app.register_error_handler(kind, respond)

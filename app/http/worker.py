@@ -11,7 +11,9 @@ import struct
 import time
 from typing import Any
 
+from gunicorn.http.errors import InvalidChunkSize, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from werkzeug.exceptions import BadRequest
 
 #: From the first byte of a request to the end of its header.
 HEADER_SECONDS = 15.0
@@ -20,6 +22,16 @@ BODY_SECONDS = 30.0
 BODY_BYTES_PER_SECOND = 4096
 #: A client that takes nothing of an answer for so long is gone.
 SEND_SECONDS = 60
+
+
+class BadChunks(BadRequest, InvalidChunkSize):  # type: ignore[misc] # gunicorn has no types
+    """A chunked body that can't be read: 400 for the application, and for gunicorn where that reads on."""
+
+    description = "The body's chunks are not well-formed."
+
+    def __init__(self) -> None:
+        InvalidChunkSize.__init__(self, b"")
+        self.response = None
 
 
 class _Body:
@@ -32,11 +44,16 @@ class _Body:
         self._allowed = BODY_SECONDS
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, none at the end or when the client was given up."""
+        """Return the next bytes, none at the end or when the client was given up.
+
+        Raises `BadChunks`; gunicorn does not use the connection again then.
+        """
         began = time.monotonic()
         self._waiting[self._conn] = began + self._allowed
         try:
             data: bytes = self._reader.read(size)
+        except ParseException as error:
+            raise BadChunks from error
         finally:
             self._waiting.pop(self._conn, None)
         # What the application does between two reads is not the client's time.
