@@ -41,7 +41,12 @@ class Settings(BaseSettings):
     encryption_keys: SecretStr = Field(min_length=44)
     access_token_minutes: int = Field(default=60, ge=1)
     session_cookie_secure: bool = True
+    #: Attempts from one address.
     login_limit: str = "10 per minute; 50 per hour"
+    #: Attempts for one e-mail, from wherever; several times what one address may make.
+    login_email_limit: str = "60 per minute; 300 per hour"
+    #: A session ends so long after its sign-in, however busy it was; 12 hours without a request end it sooner.
+    session_max_days: int = Field(default=7, ge=1)
     api_limit: str = "1200 per minute"
     upload_limit: str = "120 per minute"
     #: Bearer token for /metrics; without one, /metrics answers to loopback only.

@@ -2,7 +2,8 @@
 
 Without Redis the limits go on in this process's memory (looser: each process counts for itself) and a metric counts
 the requests concerned. Sign-in has limits of its own, by address and by e-mail, so that neither many addresses against
-one person nor one address against many gets far.
+one person nor one address against many gets far. What one address may use up of an e-mail's limit is a small part of
+it: nobody can lock somebody else out from one place.
 """
 
 import hashlib
@@ -67,8 +68,13 @@ upload_limit = limiter.limit(lambda: get_settings().upload_limit, override_defau
 def check_login(email: str) -> None:
     """Count an attempt to sign in. Raises `TooManyRequests` with the seconds to wait."""
     name = hashlib.sha256(normalise_email(email).encode()).hexdigest()[:32]
-    for limit in parse_many(get_settings().login_limit):
-        for scope, key in (("address", address()), ("email", name)):
+    settings = get_settings()
+    # In this order: an attempt that the address may not make any more does not count for the e-mail.
+    for scope, key, limits in (
+        ("address", address(), settings.login_limit),
+        ("email", name, settings.login_email_limit),
+    ):
+        for limit in parse_many(limits):
             try:
                 if limiter.limiter.hit(limit, "login", scope, key):
                     continue

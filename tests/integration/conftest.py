@@ -31,7 +31,8 @@ def world(module_world: World) -> World:
 def web(module_environment: dict[str, str]) -> Iterator[Web]:
     """The web application over the module's servers; limits of sign-in are wide, except where they are the matter."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOGIN_LIMIT", "10000 per minute")
+        for name in ("LOGIN_LIMIT", "LOGIN_EMAIL_LIMIT"):
+            patch.setenv(name, "10000 per minute")
         patch.setenv("LOG_LEVEL", "ERROR")
         get_settings.cache_clear()
         yield Web(create_app())

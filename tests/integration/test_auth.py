@@ -167,6 +167,7 @@ def test_attempts_are_limited_by_address_and_by_email(
     web: Web, ann: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGIN_LIMIT", "3 per minute")
+    monkeypatch.setenv("LOGIN_EMAIL_LIMIT", "7 per minute")
     get_settings.cache_clear()
 
     def attempt(email: str, address: str) -> int:
@@ -184,10 +185,37 @@ def test_attempts_are_limited_by_address_and_by_email(
         # One address against many people.
         assert [attempt(f"p{n}@example.com", "192.0.2.1") for n in range(4)] == [401] * 3 + [429]
         # Many addresses against one person, whatever the spelling.
-        spellings = [ann.email, ann.email.upper(), f" {ann.email}", ann.email]
-        assert [attempt(e, f"192.0.2.{n + 2}") for n, e in enumerate(spellings)] == [401] * 3 + [
+        spellings = [ann.email, ann.email.upper(), f" {ann.email}", ann.email] * 2
+        assert [attempt(e, f"192.0.2.{n + 2}") for n, e in enumerate(spellings)] == [401] * 7 + [
             429
         ]
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+
+
+def test_one_address_locks_nobody_out(
+    web: Web, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGIN_LIMIT", "3 per minute; 4 per hour")
+    monkeypatch.setenv("LOGIN_EMAIL_LIMIT", "8 per minute; 8 per hour")
+    get_settings.cache_clear()
+
+    def attempt(password: str, address: str) -> int:
+        return (
+            web.app.test_client()
+            .post(
+                "/api/auth/login",
+                json={"email": ann.email, "password": password},
+                environ_base={"REMOTE_ADDR": address},
+            )
+            .status_code
+        )
+
+    try:
+        guessed = [attempt("wrong password", "198.51.100.1") for _ in range(20)]
+        assert guessed == [401] * 3 + [429] * 17
+        assert attempt(PASSWORD, "198.51.100.2") == 200
     finally:
         monkeypatch.undo()
         get_settings.cache_clear()
