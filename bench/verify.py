@@ -1,14 +1,16 @@
 """Verification without limits: 50,000 addresses, a key without limits, the sandbox at full speed, one worker process.
 
-Ours: from release to the job's end, every row recorded in PostgreSQL. Baselines against the same sandbox, recording
-nothing: a bare aiohttp loop of 64 calls at once; plain Celery and plain dramatiq with one message an e-mail on 64
-threads, from the first message published to the last call, the worker waiting for it, as ours does.
+Ours: from release to the job's end, every row recorded in PostgreSQL. Baselines against the same sandbox: a bare aiohttp
+loop of 64 calls at once, which records nothing; plain Celery and plain dramatiq with one message an e-mail on 64 threads,
+each task storing its answer as one row, from the first message published to the last call, the worker waiting for it as
+ours does. The same without storing stands in the notes.
 """
 
 import time
 from collections.abc import Callable
 from uuid import UUID
 
+from bench.baselines.one_call import TABLE
 from bench.clients import add_client, add_provider_key, is_completed, submit_rows
 from bench.figures import Figure, Scale, Target
 from bench.installation import Installation, run_installation, wait_for
@@ -19,6 +21,11 @@ from routing import queues
 ROWS = 50_000
 KEY = "bench-unlimited-key"
 SECONDS = 600
+PLAIN_CALLS = {"celery": 4_000, "dramatiq": 8_000}
+_WORKER = {
+    "celery": "-m celery -A bench.baselines.celery_app worker -P threads -c 64 --without-gossip --without-mingle",
+    "dramatiq": "-m dramatiq bench.baselines.dramatiq_app --processes 1 --threads 64",
+}
 
 
 def run(scale: Scale) -> list[Figure]:
@@ -29,25 +36,40 @@ def run(scale: Scale) -> list[Figure]:
         add_provider_key(installation, KEY, tenant_id=tenant)
         ours = verify_all(installation, tenant, rows)
         bare = run_bare(installation, rows)
-        celery = run_plain(installation, "celery", _celery(), scale.pick(5_000, 1_000))
-        dramatiq = run_plain(installation, "dramatiq", _dramatiq(), scale.pick(10_000, 1_000))
+        celery, dramatiq = (
+            {
+                stored: run_plain(installation, kind, calls, stored=stored)
+                for stored in (True, False)
+            }
+            for kind, calls in PLAIN_CALLS.items()
+        )
     notes = {"rows": rows, "seconds": round(rows / ours, 2)}
-    unit = "addresses/s"
+    unit, bare_name = "addresses/s", "bare aiohttp loop, 64 at once"
     return [
+        Figure("verify_vs_aiohttp", ours, unit, bare, bare_name, _least(0.6), notes),
         Figure(
-            "verify_vs_aiohttp",
+            "verify_vs_celery",
             ours,
             unit,
-            bare,
-            "bare aiohttp loop, 64 at once",
-            _least(0.6),
-            notes,
+            celery[True],
+            "plain Celery, a task an e-mail",
+            _least(8),
+            _without_storing(ours, celery[False]),
         ),
-        Figure("verify_vs_celery", ours, unit, celery, "plain Celery, a task an e-mail", _least(8)),
         Figure(
-            "verify_vs_dramatiq", ours, unit, dramatiq, "dramatiq, a message an e-mail", _least(2)
+            "verify_vs_dramatiq",
+            ours,
+            unit,
+            dramatiq[True],
+            "dramatiq, a message an e-mail",
+            _least(2),
+            _without_storing(ours, dramatiq[False]),
         ),
     ]
+
+
+def _without_storing(ours: float, theirs: float) -> dict[str, float]:
+    return {"without_storing": round(theirs), "ratio_to_that": round(ours / theirs, 2)}
 
 
 def _least(ratio: float) -> Target:
@@ -83,17 +105,21 @@ def run_bare(installation: Installation, calls: int) -> float:
     return float(run_to_end(loop, SECONDS).split()[-2])
 
 
-def run_plain(installation: Installation, kind: str, worker: list[str], calls: int) -> float:
+def run_plain(installation: Installation, kind: str, calls: int, *, stored: bool) -> float:
     """Publish to a waiting plain worker; return the calls a second."""
     installation.sandbox.reset()
     with installation.redis.connect(1) as client:
         client.flushdb()
-    consumer = installation.supervisor.start(_program(installation, f"{kind}-worker", worker))
-    _publish(installation, kind, 100)
+    with installation.owner.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS plain_results")
+        connection.exec_driver_sql(TABLE)
+    more = {"BENCH_DATABASE": _plain_url(installation)} if stored else {}
+    consumer = _program(installation, f"{kind}-worker", _WORKER[kind].split(), **more)
+    installation.supervisor.start(consumer)
+    run_to_end(_publisher(installation, kind, "warm", 100), 60)
     wait_for(f"The {kind} worker", _has_called(installation, 100), 60)
     started = time.perf_counter()
-    publisher = _program(installation, kind, ["-m", "bench.baselines.publish", kind, str(calls)])
-    installation.supervisor.start(publisher)
+    publisher = installation.supervisor.start(_publisher(installation, kind, "lead", calls))
     wait_for(kind, _has_called(installation, 100 + calls), SECONDS, every=0.1)
     rate = calls / (time.perf_counter() - started)
     installation.stop(publisher)
@@ -101,39 +127,25 @@ def run_plain(installation: Installation, kind: str, worker: list[str], calls: i
     return rate
 
 
-def _publish(installation: Installation, kind: str, calls: int) -> None:
-    arguments = ["-m", "bench.baselines.publish", kind, str(calls)]
-    run_to_end(_program(installation, kind, arguments), 60)
+def _publisher(installation: Installation, kind: str, prefix: str, calls: int) -> Process:
+    arguments = ["-m", "bench.baselines.publish", kind, prefix, str(calls)]
+    return _program(installation, kind, arguments)
+
+
+def _plain_url(installation: Installation) -> str:
+    return installation.postgres.owner_url.replace("postgresql+psycopg2", "postgresql")
 
 
 def _has_called(installation: Installation, calls: int) -> Callable[[], bool]:
     return lambda: bool(installation.sandbox.summary()["calls"] >= calls)
 
 
-def _program(installation: Installation, name: str, arguments: list[str]) -> Process:
+def _program(installation: Installation, name: str, arguments: list[str], **more: str) -> Process:
     return installation.make_python(
         name,
         arguments,
         BENCH_URL=installation.sandbox.url,
         BENCH_KEY=KEY,
         BENCH_REDIS=installation.redis.url_of(1),
+        **more,
     )
-
-
-def _celery() -> list[str]:
-    plain = [
-        "-m",
-        "celery",
-        "-A",
-        "bench.baselines.celery_app",
-        "worker",
-        "-P",
-        "threads",
-        "-c",
-        "64",
-    ]
-    return [*plain, "--without-gossip", "--without-mingle"]
-
-
-def _dramatiq() -> list[str]:
-    return ["-m", "dramatiq", "bench.baselines.dramatiq_app", "--processes", "1", "--threads", "64"]
