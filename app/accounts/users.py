@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast, get_args
 from uuid import UUID
 
@@ -24,7 +25,11 @@ _ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 
 _BY_EMAIL = text("SELECT * FROM auth_user(:email)")
 _BY_ID = text("SELECT * FROM auth_user(NULL, :id)")
-_TOUCH = text("SELECT auth_touch(:id, :hash)")
+_BY_SESSION = text("""
+    SELECT * FROM auth_user(NULL, :id) WHERE NOT EXISTS (SELECT 1 FROM ended_sessions WHERE id = :session)
+""")
+_TOUCH = text("SELECT auth_touch(:id, :checked, :new)")
+_END_SESSION = text("SELECT auth_end_session(:session, :until)")
 _INSERT = text("""
     INSERT INTO users (tenant_id, email, role, password_hash) VALUES (:tenant_id, :email, :role, :hash) RETURNING id
 """)
@@ -88,10 +93,24 @@ def find_account(connection: Connection, user_id: UUID, stamp: str) -> Account |
     return account if account and hmac.compare_digest(account.stamp, stamp) else None
 
 
+def find_session_account(
+    connection: Connection, user_id: UUID, stamp: str, session_id: UUID
+) -> Account | None:
+    """Return the same person as `find_account`, None also when that session was signed out."""
+    values = {"id": user_id, "session": session_id}
+    account = _account(connection.execute(_BY_SESSION, values).one_or_none())
+    return account if account and hmac.compare_digest(account.stamp, stamp) else None
+
+
+def revoke_session(connection: Connection, session_id: UUID, until: datetime) -> None:
+    """End a session for good; `until` is when it would have ended by itself."""
+    connection.execute(_END_SESSION, {"session": session_id, "until": until})
+
+
 def authenticate(connection: Connection, email: str, password: str) -> Account:
     """Return who signs in. Raises `Unauthenticated`, in the same words and time whatever was wrong.
 
-    A hash made with outdated parameters is replaced on the way.
+    A hash made with outdated parameters is replaced on the way, except an operator's: that is the owner's to write.
     """
     # PostgreSQL has no text with NUL in it: nobody has such an address.
     name = normalise_email(email).replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -99,8 +118,8 @@ def authenticate(connection: Connection, email: str, password: str) -> Account:
     fits = verify_password(row.password_hash if row else None, password)
     if row is None or not fits or not row.is_active:
         raise Unauthenticated("The e-mail address or the password is not right.")
-    replaced = rehash_if_outdated(row.password_hash, password)
-    connection.execute(_TOUCH, {"id": row.id, "hash": replaced})
+    new = None if row.role == "operator" else rehash_if_outdated(row.password_hash, password)
+    connection.execute(_TOUCH, {"id": row.id, "checked": row.password_hash, "new": new})
     # Read again: the stamp of a replaced hash is another.
     account = get_account(connection, row.id)
     if account is None:

@@ -6,9 +6,11 @@ with a session that changes something must carry the page's token as well. Views
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from flask import Flask, current_app, g, redirect, request, session, url_for
@@ -16,37 +18,65 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 from werkzeug.wrappers import Response
 
 from app.accounts.tokens import read_token
-from app.accounts.users import Account, find_account
+from app.accounts.users import Account, find_account, find_session_account, revoke_session
 from app.db.scope import system_scope
 from app.errors import Forbidden, Unauthenticated
 from app.http.security import guard, is_unsafe
+from app.settings import get_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 login_manager = LoginManager()
 
 
-class SessionUser(UserMixin):  # type: ignore[misc] # Flask-Login has no types
-    """Flask-Login's view of an account. Its id carries the password's stamp: a new password ends old sessions."""
+@dataclass(frozen=True)
+class _Kept:
+    """What a session's cookie says of itself: whom it names, the password's stamp, its own id, its beginning."""
 
-    def __init__(self, account: Account) -> None:
+    user_id: UUID
+    stamp: str
+    session_id: UUID
+    began: int
+
+    @classmethod
+    def read(cls, text: str) -> "_Kept":
+        """Raises `ValueError` for what is not ours, or of an earlier version."""
+        user_id, stamp, session_id, began = text.split(":")
+        return cls(UUID(user_id), stamp, UUID(session_id), int(began))
+
+    def __str__(self) -> str:
+        return f"{self.user_id}:{self.stamp}:{self.session_id}:{self.began}"
+
+    @property
+    def until(self) -> datetime:
+        """When the session ends however busy it is; a stolen cookie must not live for ever."""
+        days = get_settings().session_max_days
+        return datetime.fromtimestamp(self.began, UTC) + timedelta(days=days)
+
+
+class SessionUser(UserMixin):  # type: ignore[misc] # Flask-Login has no types
+    """Flask-Login's view of an account. What it keeps carries the password's stamp: a new password ends old sessions."""
+
+    def __init__(self, account: Account, kept: _Kept) -> None:
         self.account = account
+        self.kept = kept
 
     def get_id(self) -> str:
         """Return what the session keeps."""
-        return f"{self.account.id}:{self.account.stamp}"
+        return str(self.kept)
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator] # Flask-Login has no types
-def _load_session(kept: str) -> SessionUser | None:
-    name, _, stamp = kept.partition(":")
+def _load_session(text: str) -> SessionUser | None:
     try:
-        user_id = UUID(name)
+        kept = _Kept.read(text)
     except ValueError:
         return None
+    if kept.until < datetime.now(UTC):
+        return None
     with system_scope() as connection:
-        account = find_account(connection, user_id, stamp)
-    return SessionUser(account) if account else None
+        account = find_session_account(connection, kept.user_id, kept.stamp, kept.session_id)
+    return SessionUser(account, kept) if account else None
 
 
 @login_manager.unauthorized_handler  # type: ignore[untyped-decorator] # Flask-Login has no types
@@ -61,11 +91,15 @@ def start_session(account: Account) -> None:
     """Sign a person in on this browser. Whatever the session held before is dropped, so none can be planted."""
     session.clear()
     session.permanent = True
-    login_user(SessionUser(account))
+    kept = _Kept(account.id, account.stamp, uuid4(), int(datetime.now(UTC).timestamp()))
+    login_user(SessionUser(account, kept))
 
 
 def end_session() -> None:
-    """Sign out on this browser."""
+    """Sign out on this browser: its session is void, also where somebody kept a copy of the cookie."""
+    if current_user.is_authenticated:
+        with system_scope() as connection:
+            revoke_session(connection, current_user.kept.session_id, current_user.kept.until)
     logout_user()
     session.clear()
 

@@ -107,6 +107,44 @@ def test_a_new_password_ends_tokens_and_sessions(web: Web, ann: Person) -> None:
     assert api.get(JOBS).status_code == page.get(JOBS).status_code == 401
 
 
+def test_a_copied_cookie_is_void_after_signing_out(web: Web, ann: Person) -> None:
+    page, elsewhere, api = sign_in_on_page(web, ann), sign_in_on_page(web, ann), web.caller(ann)
+    kept = page.client.get_cookie("laneway")
+    assert kept
+    assert page.post("/logout", data={"csrf_token": csrf_token(page, "/upload")}).status_code == 303
+    thief = Caller(web.app.test_client())
+    thief.client.set_cookie("laneway", kept.value)
+    assert thief.get(JOBS).status_code == 401
+    assert thief.get("/upload").status_code == 302
+    # Only this browser was signed out.
+    assert elsewhere.get(JOBS).status_code == api.get(JOBS).status_code == 200
+
+
+def test_a_session_ends_however_busy_it_is(web: Web, ann: Person) -> None:
+    page = sign_in_on_page(web, ann)
+    for days, status in ((6.9, 200), (7.1, 401)):
+        with page.client.session_transaction() as session:
+            who, _, _ = session["_user_id"].rpartition(":")
+            session["_user_id"] = f"{who}:{int(time.time() - days * 86_400)}"
+        assert page.get(JOBS).status_code == status
+
+
+@pytest.mark.parametrize("kept", ["{id}", "{id}:stamp", "a:b:c:d", "{id}:stamp:x:1", ""])
+def test_a_session_of_an_earlier_version_is_none(web: Web, ann: Person, kept: str) -> None:
+    page = sign_in_on_page(web, ann)
+    with page.client.session_transaction() as session:
+        session["_user_id"] = kept.format(id=ann.id)
+    assert page.get(JOBS).status_code == 401
+
+
+def test_ended_sessions_are_forgotten_when_they_would_have_ended(web: Web, ann: Person) -> None:
+    owner_sql("INSERT INTO ended_sessions VALUES (gen_random_uuid(), now() - interval '1 s')")
+    page = sign_in_on_page(web, ann)
+    page.post("/logout", data={"csrf_token": csrf_token(page, "/upload")})
+    assert owner_sql("SELECT count(*) FROM ended_sessions WHERE until < now()") == 0
+    assert owner_sql("SELECT max(until) > now() + interval '6 days' FROM ended_sessions")
+
+
 def test_a_session_must_prove_that_a_page_of_ours_asks(web: Web, ann: Person) -> None:
     page = sign_in_on_page(web, ann)
     refused = page.upload()
@@ -161,6 +199,17 @@ def test_an_outdated_hash_is_replaced_at_sign_in(web: Web, ann: Person) -> None:
     answer = web.caller().get(JOBS, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200
     assert owner_sql("SELECT password_hash FROM users WHERE id = :id", {"id": ann.id}) != weak
+
+
+def test_an_operators_hash_is_left_to_the_owner(web: Web) -> None:
+    from argon2 import PasswordHasher
+
+    operator = make_person(role="operator")
+    weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    owner_sql("UPDATE users SET password_hash = :h WHERE id = :id", {"h": weak, "id": operator.id})
+    body = {"email": operator.email, "password": PASSWORD}
+    assert web.caller().post("/api/auth/login", json=body).status_code == 200
+    assert owner_sql("SELECT password_hash FROM users WHERE id = :id", {"id": operator.id}) == weak
 
 
 def test_attempts_are_limited_by_address_and_by_email(

@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.db.scope import system_scope
 from app.jobs.submit import create_job
 from tests.integration.ledger_world import World
 
@@ -155,9 +154,9 @@ def test_a_month_that_began_without_its_partition_gets_it_with_its_rows(world: W
                         VALUES (:j, 1, 'valid', now())"""),
                 {"j": each},
             )
-    with system_scope(world.app) as c:
-        assert c.execute(text("SELECT ensure_partitions('2031-05-20', 2)")).scalar_one() == 2
-        assert c.execute(text("SELECT ensure_partitions('2031-05-20', 2)")).scalar_one() == 0
+    with world.owner.begin() as c:
+        assert c.execute(text("SELECT make_partitions('2031-05-20', 2)")).scalar_one() == 2
+        assert c.execute(text("SELECT make_partitions('2031-05-20', 2)")).scalar_one() == 0
     for table in ("job_items", "job_results"):
         found = world.rows(f"SELECT tableoid::regclass::text AS leaf FROM {table} ORDER BY job_id")
         assert [row["leaf"] for row in found] == [f"{table}_2031_05", f"{table}_2031_06"]

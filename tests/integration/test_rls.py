@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from app.db.engine import make_engine
 from app.db.scope import system_scope, tenant_scope
 from tests.factories import (
+    Person,
     Tenant,
     lease_chunk,
     make_job,
@@ -199,12 +200,68 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "DELETE FROM job_results",
         "UPDATE job_results SET verdict = 'valid'",
         "UPDATE users SET role = 'operator'",
+        "UPDATE users SET password_hash = 'x'",
         "SELECT reroute_tenant(gen_random_uuid())",
+        "SELECT ledger_bury(1, 'x')",
+        "SELECT line_up_suspects()",
+        "SELECT make_partitions('2031-05-01', 1)",
+        "SELECT ensure_partitions(current_date, 25)",
+        "SELECT ensure_partitions(current_date, 0)",
+        "SELECT ensure_partitions(current_date, NULL)",
+        "SELECT ensure_partitions(current_date + 90, 1)",
+        "SELECT ensure_partitions(current_date - 90, 1)",
+        "DELETE FROM ended_sessions",
+        "INSERT INTO ended_sessions VALUES (gen_random_uuid(), now())",
         "COPY jobs TO PROGRAM 'cat'",
     ],
 )
 def test_the_role_cannot_free_itself(attempt: Try, statement: str) -> None:
     assert attempt(statement), f"{statement} went through"
+
+
+def test_housekeeping_still_makes_the_next_months(attempt: Try) -> None:
+    assert attempt("SELECT ensure_partitions(current_date, 4)") == ""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO chunks (job_id, tenant_id, kind, priority) SELECT '{job}', '{tenant}', 'verify', 3",
+        "INSERT INTO job_results (job_id, item_no, verdict, checked_at) VALUES ('{job}', 2, 'valid', now())",
+        "INSERT INTO job_duplicates (job_id, item_no, duplicate_of) VALUES ('{job}', 2, 1)",
+        "INSERT INTO job_row_errors (job_id, line_no, reason) VALUES ('{job}', 2, 'x')",
+    ],
+)
+def test_own_rows_do_not_go_under_the_job_of_another(
+    attempt: Try, acme: Tenant, eve: Tenant, statement: str
+) -> None:
+    """Under another's job number they would be in the way of that job's own."""
+    mine, job = make_job(eve), owner_sql("SELECT id FROM jobs WHERE tenant_id = :t", {"t": acme.id})
+    try:
+        assert attempt(statement.format(job=mine, tenant=eve.id)) == ""
+        refused = attempt(statement.format(job=job, tenant=eve.id))
+        assert "foreign key" in refused or "row-level security" in refused, refused
+    finally:
+        owner_sql("DELETE FROM jobs WHERE id = :j", {"j": mine})
+        for table in ("job_items", "job_results"):
+            owner_sql(f"DELETE FROM {table} WHERE job_id = :j", {"j": mine})
+
+
+def test_a_sign_in_replaces_only_the_hash_it_checked(attempt: Try, eve: Tenant) -> None:
+    def touch(person: Person, checked: str) -> bool:
+        """Try to write a hash; tell whether it is there."""
+        assert attempt(f"SELECT auth_touch('{person.id}', '{checked}', 'planted')") == ""
+        kept = owner_sql("SELECT password_hash FROM users WHERE id = :i", {"i": person.id})
+        return bool(kept == "planted")
+
+    def hash_of(person: Person) -> str:
+        return str(owner_sql("SELECT password_hash FROM users WHERE id = :i", {"i": person.id}))
+
+    member, operator = make_person(make_tenant()), make_person(role="operator")
+    assert not touch(member, "another")
+    assert touch(member, hash_of(member))
+    # An operator may do more than the role, so the role never writes an operator's hash.
+    assert not touch(operator, hash_of(operator))
 
 
 def test_switching_row_security_off_shows_nothing(attempt: Try) -> None:
