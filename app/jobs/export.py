@@ -46,7 +46,13 @@ OpenScope = Callable[[], AbstractContextManager[Connection]]
 
 
 def neutralise(cell: object) -> str:
-    """Return the cell's text, with a quote in front where a spreadsheet would take it for a formula."""
+    """Return the cell's text, with a quote in front where a spreadsheet would take it for a formula.
+
+    Only the beginning of a cell is looked at. Where semicolons part cells, a spreadsheet that opens the file without
+    being told of the commas would also begin a cell behind `;` and, since it then takes no notice of our quotation marks,
+    behind a line end. Quotes there would have to go into every `; -` and every list with dashes that people keep in
+    their notes, which is most of what they would hit; and a quote behind `;` alone would leave the line ends open.
+    """
     text_ = cell if isinstance(cell, str) else "" if cell is None else str(cell)
     seen = text_.strip(_UNSEEN) if text_[:1] in _UNSEEN else text_
     if seen[:1] in _FORMULA_STARTS and not _NUMBER.fullmatch(seen):
