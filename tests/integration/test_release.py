@@ -3,6 +3,8 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from app.db.scope import system_scope
 from app.jobs import release as releasing
 from routing import queues
@@ -87,6 +89,22 @@ def test_priority_and_age_order_work_within_a_tenant(world: World) -> None:
     assert [chunk.job_id for chunk in world.release()] == [first, first, middle, middle, late, late]
 
 
+def test_an_urgent_list_finds_room_beside_a_long_one_of_the_same_client(world: World) -> None:
+    world.add_tenant("acme")
+    world.add_user("acme", "acme@example.com")
+    with world.owner.begin() as c:
+        c.exec_driver_sql("""INSERT INTO worker_configs (user_id, worker_mode, verification_queue)
+                             SELECT id, 'dedicated', 'verification-queue:client-acme' FROM users""")
+    world.attend("verification-queue:client-acme", 8)
+    long = world.submit("acme", 10_000, size=10)
+    assert {chunk.job_id for chunk in world.release()} == {long}
+    assert world.release() == [], "half of the slots stay free"
+    world.submit("acme", 20, size=10, priority=4)
+    assert world.release() == [], "what is less important waits its turn"
+    urgent = world.submit("acme", 20, size=10, priority=1)
+    assert [chunk.job_id for chunk in world.release()] == [urgent, urgent]
+
+
 def test_priority_of_one_tenant_takes_nothing_from_another(world: World) -> None:
     world.add_tenant("loud")
     world.add_tenant("quiet")
@@ -163,6 +181,27 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(world: World) -> Non
     kept = world.record(lease, [answer(no) for no in items])
     assert (kept.held, kept.recorded) == (False, 0)
     assert not world.finish(lease)
+    assert world.rows("SELECT 1 AS x FROM job_results WHERE job_id = :j", j=job) == []
+
+
+@pytest.mark.parametrize("act", ["record", "finish", "put back"])
+def test_a_worker_that_wakes_while_another_has_its_chunk_changes_nothing(
+    world: World, act: str
+) -> None:
+    world.add_tenant("acme")
+    job = world.submit("acme", 10, size=10)
+    taken = world.take(world.release()[0])
+    assert taken
+    old, items = taken
+    world.expire(old.chunk_id)
+    world.recover()
+    assert world.take(world.release()[0])
+    before = world.rows("SELECT * FROM chunks")
+    if act == "record":
+        assert not world.record(old, [answer(no) for no in items]).held
+    else:
+        assert not (world.finish(old) if act == "finish" else world.put_back(old))
+    assert world.rows("SELECT * FROM chunks") == before
     assert world.rows("SELECT 1 AS x FROM job_results WHERE job_id = :j", j=job) == []
 
 

@@ -27,13 +27,17 @@ BEGIN
         SELECT q.queue, sum(w.slots) AS n FROM workers w CROSS JOIN unnest(w.queues) AS q(queue)
         WHERE w.last_seen > v_now - make_interval(secs => p_presence_seconds) GROUP BY q.queue
     ), flight AS MATERIALIZED (
-        SELECT c.queue, c.tenant_id, count(*) AS n FROM chunks c
-        WHERE c.status IN ('released', 'running') GROUP BY c.queue, c.tenant_id
+        SELECT c.queue, c.tenant_id, count(*) AS n,
+            -- How many are at least as important as priority 1, 2, ... 5.
+            ARRAY[count(*) FILTER (WHERE c.priority <= 1), count(*) FILTER (WHERE c.priority <= 2),
+                  count(*) FILTER (WHERE c.priority <= 3), count(*) FILTER (WHERE c.priority <= 4), count(*)] AS up_to
+        FROM chunks c WHERE c.status IN ('released', 'running') GROUP BY c.queue, c.tenant_id
     ), own AS MATERIALIZED (
         SELECT l.tenant_id, l.queue FROM tenant_lanes l
     ), lanes AS MATERIALIZED (
         -- Of n clients in flight each may have the n+1st part of the slots, so that a newcomer finds one free and
-        -- waits for nobody's slice; a client alone has half. Slots are cheap, keys are what binds.
+        -- waits for nobody's slice; a client alone, as on a lane of its own, has half. Only what is at least as important
+        -- counts, so an urgent list finds room beside a long one of the same client. Slots are cheap, keys are what binds.
         SELECT q.queue, CASE WHEN s.n IS NULL THEN p_window ELSE ceil(s.n / (1 + greatest(1, (
                 SELECT count(*) FROM flight f WHERE f.queue = q.queue)))::numeric) END::bigint AS fair_cap, s.n AS slots,
             (coalesce(2 * s.n, p_window) - coalesce((SELECT sum(f.n) FROM flight f WHERE f.queue = q.queue), 0))::integer AS room
@@ -41,8 +45,8 @@ BEGIN
         LEFT JOIN slots s ON s.queue = q.queue
     ), full_tenants AS MATERIALIZED (
         SELECT f.queue, f.tenant_id FROM flight f JOIN tenants t ON t.id = f.tenant_id
-        LEFT JOIN lanes n ON n.queue = f.queue AND n.queue IN (SELECT k.base_queue FROM chunk_kinds k)
-        WHERE f.n >= coalesce(t.max_in_flight, n.fair_cap, 2147483647)
+        LEFT JOIN lanes n ON n.queue = f.queue
+        WHERE f.n >= t.max_in_flight OR (t.max_in_flight IS NULL AND f.up_to[1] >= n.fair_cap)
     ), barred AS MATERIALIZED (
         -- (kind, tenant) that may get nothing on the kind's shared lane.
         SELECT h.kind, h.tenant_id FROM lane_holds h WHERE h.until > v_now
@@ -62,11 +66,11 @@ BEGIN
             ORDER BY c.tenant_id LIMIT 1) x ON true
         WHERE w.wanted > 0 AND NOT (w.is_round AND (x.tenant_id IS NULL OR x.tenant_id > v_lot))
     ), routed AS (
-        SELECT w.kind, w.at AS tenant_id, k.base_queue AS queue, true AS is_shared
+        SELECT w.kind, w.at AS tenant_id, k.base_queue AS queue
         FROM walk w JOIN chunk_kinds k ON k.kind = w.kind
         WHERE w.is_tenant AND (w.kind, w.at) NOT IN (SELECT b.kind, b.tenant_id FROM barred b)
         UNION ALL
-        SELECT k.kind, o.tenant_id, o.queue, false
+        SELECT k.kind, o.tenant_id, o.queue
         FROM own o CROSS JOIN chunk_kinds k
         WHERE k.per_tenant
           AND o.queue IN (SELECT n.queue FROM lanes n WHERE n.room > 0)
@@ -74,30 +78,35 @@ BEGIN
           AND EXISTS (SELECT 1 FROM chunks c WHERE c.status = 'ready' AND c.kind = k.kind AND c.tenant_id = o.tenant_id)
     ), placed AS (
         SELECT r.*, t.slug, t.weight, n.room, coalesce(f.n, 0) AS in_flight,
-            -- Those who wait for their first place are counted too, before they have it.
-            coalesce(t.max_in_flight, CASE WHEN r.is_shared
-                THEN least(n.fair_cap, ceil(n.slots / (1 + count(*) OVER (PARTITION BY r.queue))::numeric))
-                ELSE 2147483647 END) AS cap
+            coalesce(f.up_to, '{0,0,0,0,0}') AS up_to, coalesce(t.max_in_flight, 2147483647) AS hard_cap,
+            CASE WHEN t.max_in_flight IS NOT NULL THEN 2147483647
+                -- Those who wait for their first place are counted too, before they have it.
+                ELSE least(n.fair_cap, ceil(n.slots / (1 + count(*) OVER (PARTITION BY r.queue))::numeric)) END AS cap,
+            first.priority AS first_priority
         FROM routed r
         JOIN tenants t ON t.id = r.tenant_id
         JOIN lanes n ON n.queue = r.queue
         LEFT JOIN flight f ON f.queue = r.queue AND f.tenant_id = r.tenant_id
+        CROSS JOIN LATERAL (
+            SELECT z.priority FROM chunks z
+            WHERE z.status = 'ready' AND z.kind = r.kind AND z.tenant_id = r.tenant_id AND z.run_at <= v_now
+            ORDER BY z.priority LIMIT 1) first
     ), ranked AS (
         SELECT p.*, row_number() OVER turn AS turn_no, count(*) OVER (PARTITION BY p.queue) AS tenants
-        FROM placed p WHERE p.room > 0 AND p.in_flight < p.cap
+        FROM placed p WHERE p.room > 0 AND p.in_flight < p.hard_cap AND p.up_to[p.first_priority] < p.cap
         -- Equal tenants take turns by chance, so that none is always last.
         WINDOW turn AS (PARTITION BY p.queue ORDER BY p.in_flight::double precision / p.weight, random())
     ), candidates AS (
         SELECT r.queue, r.slug, c.id, r.room, r.turn_no, (r.in_flight + c.nth)::double precision / r.weight AS share
         FROM ranked r CROSS JOIN LATERAL (
             -- From the index alone, and one probe a priority: what is deferred is stepped over, not read.
-            SELECT x.id, row_number() OVER (ORDER BY x.priority, x.run_at, x.id) AS nth FROM (
+            SELECT x.id, x.priority, row_number() OVER (ORDER BY x.priority, x.run_at, x.id) AS nth FROM (
                 SELECT z.id, z.priority, z.run_at FROM chunks z
                 WHERE z.status = 'ready' AND z.kind = r.kind AND z.tenant_id = r.tenant_id AND z.run_at <= v_now
                 ORDER BY z.priority, z.run_at, z.id
                 LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants))) x
         ) c
-        WHERE r.turn_no <= r.room AND r.in_flight + c.nth <= r.cap
+        WHERE r.turn_no <= r.room AND r.in_flight + c.nth <= r.hard_cap AND r.up_to[c.priority] + c.nth <= r.cap
     ), picked AS (
         SELECT p.* FROM (
             SELECT c.*, row_number() OVER (PARTITION BY c.queue ORDER BY c.share, c.turn_no) AS place

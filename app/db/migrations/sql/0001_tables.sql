@@ -160,7 +160,7 @@ COMMENT ON COLUMN chunks.attempts IS 'Leases in a row that ended without a word 
 COMMENT ON COLUMN chunks.retries IS '{item_no: [attempts, not before (epoch s), last reason]} of items whose provider failed.';
 CREATE INDEX chunks_ready_idx ON chunks (kind, tenant_id, priority, run_at, id) WHERE status = 'ready';
 CREATE INDEX chunks_due_idx ON chunks (run_at) WHERE status = 'ready';
-CREATE INDEX chunks_flight_idx ON chunks (queue, tenant_id, status) WHERE status IN ('released', 'running');
+CREATE INDEX chunks_flight_idx ON chunks (queue, tenant_id, status) INCLUDE (priority) WHERE status IN ('released', 'running');
 CREATE INDEX chunks_lease_idx ON chunks (lease_until) WHERE status = 'running';
 CREATE INDEX chunks_suspect_idx ON chunks (id) WHERE attempts >= 2 AND status IN ('ready', 'released', 'running');
 CREATE INDEX chunks_job_idx ON chunks (job_id, id);
