@@ -10,7 +10,13 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Engine, text
 
 from app.db.engine import make_engine
@@ -52,6 +58,28 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.add_user(slug, f"{slug}@example.com")
         self.world.attend("verification-queue", 3)
         self.world.attend("verification-queue:client-acme", 2)
+
+    @initialize(twins=st.booleans())
+    def begin(self, twins: bool) -> None:
+        """Start amid work: from nothing, few orders come as far as two workers with one chunk."""
+        for slug in TENANTS:
+            self.submit(slug, 8, 4, twins)
+        self._take_all()
+
+    @rule(which=PICK)
+    def hand_over(self, which: int) -> None:
+        """Let a lease run out and another worker have the chunk; the first one goes on as if nothing were."""
+        if self.leases:
+            self.expire(which)
+            self.time_passes()
+            self._take_all()
+
+    def _take_all(self) -> None:
+        before = len(self.messages)
+        self.release()
+        for message in self.messages[before:]:
+            if taken := self.world.take(message):
+                self.leases.append(taken)
 
     @rule(
         slug=st.sampled_from(TENANTS),

@@ -193,17 +193,20 @@ BEGIN
             SELECT x.id FROM chunks x WHERE x.status = 'running' AND x.lease_until < clock_timestamp()
               AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => p_grace_seconds)
             ORDER BY x.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ), ended AS (
+            UPDATE chunks SET fence = chunks.fence + 1, leased_by = NULL, lease_until = NULL, queue = NULL,
+                status = CASE WHEN chunks.cancel_requested THEN 'cancelled'
+                              WHEN chunks.attempts >= p_max_attempts THEN 'dead' ELSE 'ready' END,
+                finished_at = CASE WHEN chunks.cancel_requested OR chunks.attempts >= p_max_attempts
+                                   THEN clock_timestamp() END,
+                -- The second failure in a row waits two seconds, the next four: a poison chunk must not spin.
+                -- Beyond the eighth the exponent would soon be past what an interval holds.
+                run_at = clock_timestamp() + make_interval(secs => CASE WHEN chunks.attempts > 1 THEN 2 ^ least(chunks.attempts - 1, 8) ELSE 0 END),
+                error = CASE WHEN chunks.attempts >= p_max_attempts THEN reason ELSE 'the worker stopped while working on it' END
+            FROM expired WHERE chunks.id = expired.id RETURNING chunks.*
         )
-        UPDATE chunks SET fence = chunks.fence + 1, leased_by = NULL, lease_until = NULL, queue = NULL,
-            status = CASE WHEN chunks.cancel_requested THEN 'cancelled'
-                          WHEN chunks.attempts >= p_max_attempts THEN 'dead' ELSE 'ready' END,
-            finished_at = CASE WHEN chunks.cancel_requested OR chunks.attempts >= p_max_attempts
-                               THEN clock_timestamp() END,
-            -- The second failure in a row waits two seconds, the next four: a poison chunk must not spin.
-            -- Beyond the eighth the exponent would soon be past what an interval holds.
-            run_at = clock_timestamp() + make_interval(secs => CASE WHEN chunks.attempts > 1 THEN 2 ^ least(chunks.attempts - 1, 8) ELSE 0 END),
-            error = CASE WHEN chunks.attempts >= p_max_attempts THEN reason ELSE 'the worker stopped while working on it' END
-        FROM expired WHERE chunks.id = expired.id RETURNING chunks.*
+        -- Jobs in one order, so that two who recover at once don't wait for each other's.
+        SELECT * FROM ended ORDER BY ended.job_id, ended.id
     LOOP
         IF c.status = 'dead' THEN
             PERFORM ledger_bury(c.id, 'Not verified: ' || reason);
