@@ -2,7 +2,8 @@
 
 Weighted fair queueing: each tenant has a tag that grows by 1/weight with every turn, the lowest tag
 is next. A tenant that comes back after a pause starts at the present tag, so it can't save turns up.
-Within a tenant the first come is the first served. Every operation is O(log tenants).
+Within a tenant the lowest rank (its work's priority) is served first, then the first come. Every operation is
+O(log tenants), for a handful of ranks.
 """
 
 import heapq
@@ -17,7 +18,27 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Line(Generic[T]):
     tag: float = 0.0
-    waiters: deque[T] = field(default_factory=deque)
+    #: rank -> waiters in order; a rank without waiters is not there.
+    ranks: dict[int, deque[T]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ranks)
+
+    def at(self, rank: int) -> deque[T]:
+        """Return the waiters of a rank, to put one in."""
+        return self.ranks.setdefault(rank, deque())
+
+    def take(self) -> T:
+        """Take the first waiter of the lowest rank."""
+        rank = min(self.ranks)
+        waiter = self.ranks[rank].popleft()
+        self.drop_if_empty(rank)
+        return waiter
+
+    def drop_if_empty(self, rank: int) -> None:
+        """Forget a rank that nobody waits in."""
+        if not self.ranks[rank]:
+            del self.ranks[rank]
 
 
 class FairQueue(Generic[T]):
@@ -40,15 +61,15 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
-    def push(self, tenant: str, waiter: T) -> None:
-        """Put a waiter at the end of its tenant's line."""
-        self._line_of(tenant).waiters.append(waiter)
+    def push(self, tenant: str, waiter: T, rank: int = 0) -> None:
+        """Put a waiter at the end of its rank in its tenant's line."""
+        self._line_of(tenant).at(rank).append(waiter)
         self._length += 1
 
-    def push_front(self, tenant: str, waiter: T) -> None:
-        """Put a waiter back whose turn came to nothing: first of its tenant, the turn refunded."""
+    def push_front(self, tenant: str, waiter: T, rank: int = 0) -> None:
+        """Put a waiter back whose turn came to nothing: first of its rank, the turn refunded."""
         line = self._line_of(tenant)
-        line.waiters.appendleft(waiter)
+        line.at(rank).appendleft(waiter)
         self._length += 1
         self._now = min(self._now, line.tag - self._step(tenant))
         self._set_tag(tenant, line, line.tag - self._step(tenant))
@@ -58,13 +79,13 @@ class FairQueue(Generic[T]):
         while self._turns:
             tag, tenant = heapq.heappop(self._turns)
             line = self._lines[tenant]
-            waiter = line.waiters.popleft()
+            waiter = line.take()
             self._length -= 1
             waits = self._is_waiting(waiter)
             if waits:
                 self._now = tag
                 line.tag = tag + self._step(tenant)
-            if line.waiters:
+            if line:
                 heapq.heappush(self._turns, (line.tag, tenant))
             elif len(self._lines) > 2 * len(self._turns) + 64:
                 self._forget()
@@ -72,15 +93,16 @@ class FairQueue(Generic[T]):
                 return waiter
         return None
 
-    def remove(self, tenant: str, waiter: T) -> bool:
+    def remove(self, tenant: str, waiter: T, rank: int = 0) -> bool:
         """Take a waiter out who gave up; tell whether it was there."""
         try:
             line = self._lines[tenant]
-            line.waiters.remove(waiter)
+            line.ranks[rank].remove(waiter)
         except (KeyError, ValueError):
             return False
+        line.drop_if_empty(rank)
         self._length -= 1
-        if not line.waiters:
+        if not line:
             self._turns.remove((line.tag, tenant))
             heapq.heapify(self._turns)
         return True
@@ -92,7 +114,7 @@ class FairQueue(Generic[T]):
         line = self._lines.get(tenant)
         if line is None:
             line = self._lines[tenant] = _Line(self._now)
-        if not line.waiters:
+        if not line:
             line.tag = max(line.tag, self._now)
             heapq.heappush(self._turns, (line.tag, tenant))
         return line
@@ -106,7 +128,5 @@ class FairQueue(Generic[T]):
     def _forget(self) -> None:
         """Drop tenants that wait for nothing and owe nothing: there may be many in a week."""
         self._lines = {
-            tenant: line
-            for tenant, line in self._lines.items()
-            if line.waiters or line.tag > self._now
+            tenant: line for tenant, line in self._lines.items() if line or line.tag > self._now
         }

@@ -89,8 +89,10 @@ class KeyPool:
         self._timer: asyncio.TimerHandle | None = None
         self._pump: asyncio.Task[None] | None = None
 
-    async def acquire(self, tenant_id: str) -> Grant:
+    async def acquire(self, tenant_id: str, rank: int = 3) -> Grant:
         """Wait for this tenant's turn and the slot's moment; send the call as soon as it returns.
+
+        Of one tenant's waiters the lowest `rank` is first: the priority of its work, 1 to 5.
 
         Raises `Throttled` when no key of the pool is free within the horizon, for anybody, and
         `LimitsUnavailable` when Redis does not answer. A cancelled wait costs nothing.
@@ -100,14 +102,14 @@ class KeyPool:
         if not self._source.keys:
             raise _no_keys()
         loop = self._start()
-        enqueue: Callable[[str, Waiter], None] = self._waiting.push
+        enqueue: Callable[[str, Waiter, int], None] = self._waiting.push
         while True:
             waiter: Waiter = loop.create_future()
-            enqueue(tenant_id, waiter)
+            enqueue(tenant_id, waiter, rank)
             self._prod()
             if self._slots:
                 self._release()
-            slot = await self._wait(tenant_id, waiter)
+            slot = await self._wait(tenant_id, waiter, rank)
             now = loop.time()
             if self._settle(slot, now):
                 return Grant(slot.key, slot.go_at, now, slot.at_ms)
@@ -168,11 +170,11 @@ class KeyPool:
             log.error("the pump of key pool %s broke off", self.name, exc_info=error)
             self._fail(lambda: error)
 
-    async def _wait(self, tenant_id: str, waiter: Waiter) -> HeldSlot:
+    async def _wait(self, tenant_id: str, waiter: Waiter, rank: int) -> HeldSlot:
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._waiting.remove(tenant_id, waiter)
+            self._waiting.remove(tenant_id, waiter, rank)
             # The turn may have come, or the wait been refused, in the very moment of giving up.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._handed -= 1

@@ -27,6 +27,8 @@ class Lease:
     last_item: int
     attempts: int
     run_at: datetime
+    #: 1 (highest) to 5.
+    priority: int
     #: When it was taken, by the database's clock.
     taken_at: datetime
     params: Mapping[str, Any]
@@ -63,7 +65,7 @@ _TAKE = text("""
         started_at = coalesce(c.started_at, clock_timestamp())
     FROM jobs j
     WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
-    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.retries, j.params, j.status,
+    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.priority, c.retries, j.params, j.status,
         clock_timestamp() AS taken_at
 """)
 _STARTED = text("""
@@ -119,6 +121,7 @@ def take(
         last_item=row.last_item,
         attempts=row.attempts,
         run_at=row.run_at,
+        priority=row.priority,
         taken_at=row.taken_at,
         params=row.params,
         retries=retries,

@@ -160,7 +160,7 @@ class ChunkRun:
         self._waiting.add(task)
         try:
             pool = await self._tools.pool_for(self._lease.tenant_id)
-            return pool, await pool.acquire(str(self._lease.tenant_id))
+            return pool, await pool.acquire(str(self._lease.tenant_id), self._lease.priority)
         except asyncio.CancelledError:
             if not self._halted:
                 raise

@@ -353,7 +353,7 @@ def test_a_clock_that_is_a_minute_off_moves_no_moment(
     runs.world.make_due()
 
     class Spent:
-        async def acquire(self, _tenant: str) -> None:
+        async def acquire(self, _tenant: str, _rank: int) -> None:
             raise Throttled(datetime.now(UTC) + off + timedelta(seconds=10), "window", 10)
 
     async def pool_for(_tenant: UUID) -> Any:

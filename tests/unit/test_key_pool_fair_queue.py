@@ -94,3 +94,21 @@ def test_nobody_is_lost_and_nobody_served_twice(steps: list[tuple[str, int]]) ->
         assert len(queue) == len(waiting)
     assert {queue.pop() for _ in list(waiting)} == set(waiting)
     assert queue.pop() is None
+
+
+def test_within_a_tenant_the_lowest_rank_is_first_and_takes_no_turn_of_others() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for name in ("long-1", "long-2", "long-3"):
+        queue.push("acme", name, 3)
+    queue.push("birch", "other-1", 5)
+    queue.push("birch", "other-2", 5)
+    queue.push("acme", "urgent", 1)
+    assert queue.remove("acme", "long-3", 3)
+    assert [queue.pop() for _ in range(6)] == [
+        "urgent",
+        "other-1",
+        "long-1",
+        "other-2",
+        "long-2",
+        None,
+    ]
