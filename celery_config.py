@@ -4,17 +4,24 @@ Measured facts behind the options are in docs/operations.md ("What Celery on Red
 """
 
 import os
+import sys
 
 from celery import Celery
 from kombu import Exchange, Queue
 
+from app.errors import Misconfigured
 from app.settings import get_settings
 from routing import queues
 from tasks.bootsteps import install
 from tasks.routes import router
 from tasks.worker_mode import consumed_queues
 
-settings = get_settings()
+try:
+    settings = get_settings()
+except Misconfigured as error:
+    # One line instead of a traceback: the program that loads this file is run by people. 78 is EX_CONFIG (sysexits.h).
+    print(error.message, file=sys.stderr)
+    raise SystemExit(78) from None
 
 celery_app = Celery("laneway")
 # Threads other than the main one publish too.

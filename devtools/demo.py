@@ -5,6 +5,7 @@ is kept in LANEWAY_HOME.
 """
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from devtools.demo_options import (
 from devtools.demo_sample import print_summary, run_sample
 from devtools.demo_servers import make_environment, prepare_data, start_servers
 from devtools.demo_services import READY_SECONDS, Services
+from devtools.demo_shell import shell_file, write_shell_environment
 from devtools.errors import SetupError
 from devtools.ports import accepts, find_free_port
 from devtools.private_files import FolderLock
@@ -56,6 +58,8 @@ def show_addresses(options: Options, secrets: Secrets, terminal: Terminal) -> No
     terminal.say(f"  API      {options.url}/api/docs")
     terminal.say(f"  Flower   {options.flower_url}   operator / {secrets.flower_password}")
     terminal.say(f"  Logs     {options.home / 'logs'}")
+    terminal.say(f"  Shell    . {shlex.quote(str(shell_file(options.home)))}")
+    terminal.say("           for celery -A celery_config queues, redis-cli and psql")
     terminal.say()
     terminal.table([("Sign in as", "Password"), *secrets.passwords.items()])
     terminal.say()
@@ -80,8 +84,13 @@ def serve(options: Options, terminal: Terminal) -> None:
         with terminal.step("Web, three workers, Beat, Flower and the provider's simulator"):
             start_services(options, services, client_id, supervisor)
 
+        worker_names = {worker.name for worker in services.workers(client_id)}
+        write_shell_environment(options.home, environment, servers.owner_url)
+
         def check() -> None:
             servers.check()
+            for name in supervisor.forget_stopped(worker_names):
+                terminal.say(f"  {name} was stopped. Its lane waits; `make demo` starts it again.")
             supervisor.check()
 
         if not options.once:

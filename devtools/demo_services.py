@@ -87,6 +87,8 @@ class Services:
         """Flower, behind a password that stands in no argument list."""
         arguments = ["-m", "celery", "-A", "celery_config", "flower", "--address=127.0.0.1"]
         arguments += [f"--port={self._options.flower_port}"]
+        # The arguments say whose work it is: tenant and job.
+        arguments += ["--tasks-columns=name,kwargs,state,received,started,runtime,worker"]
         login = f"operator:{self._secrets.flower_password}"
         return self._python("flower", arguments, {"FLOWER_BASIC_AUTH": login})
 

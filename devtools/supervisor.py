@@ -3,6 +3,7 @@
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -67,6 +68,13 @@ class Supervisor:
                     f"{process.name} ended with code {process.returncode}. "
                     f"The end of {process.log}:\n{process.tail()}"
                 )
+
+    def forget_stopped(self, names: Collection[str]) -> list[str]:
+        """Let those of `names` go that ended in order; return them. Who stops a worker by hand means it."""
+        stopped = [p for p in self.processes if p.name in names and p.returncode == 0]
+        for process in stopped:
+            self.processes.remove(process)
+        return [process.name for process in stopped]
 
     def stop_all(self, grace_seconds: float = 30.0) -> None:
         """Ask all at once, wait for all together, kill who is late; nothing is left afterwards.

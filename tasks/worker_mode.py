@@ -34,7 +34,8 @@ class EnvironmentKey:
 def consumed_queues(settings: Settings) -> list[str]:
     """Return the queues that a worker consumes when its command line names none."""
     if settings.worker_mode == "dedicated":
-        return [dedicated_queue(settings)]
+        # Without a name the worker is refused before it consumes anything (`dedicated_queue`).
+        return [settings.verification_queue] if settings.verification_queue else []
     return [queues.INGEST, queues.VERIFICATION, queues.MAINTENANCE]
 
 

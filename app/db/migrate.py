@@ -6,6 +6,7 @@ workers this login, and nothing they run can leave the role.
 """
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from alembic import command
@@ -17,6 +18,12 @@ from app.db.engine import owner_engine
 from app.errors import LanewayError, Misconfigured
 from app.settings import get_settings
 
+_SOURCES_TABLE = text(
+    "CREATE TABLE IF NOT EXISTS schema_sources (name text PRIMARY KEY, sha256 text NOT NULL)"
+)
+_REMEMBER = text(
+    "INSERT INTO schema_sources (name, sha256) VALUES (:name, :sha256) ON CONFLICT DO NOTHING"
+)
 FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -48,6 +55,27 @@ def ensure_role(connection: Connection, role: str, password: str | None) -> None
     connection.exec_driver_sql(f'GRANT {quoted} TO "{owner}"')
 
 
+def check_sources(connection: Connection) -> None:
+    """Remember each SQL file's digest and compare it with what this database was made from.
+
+    A migration is never edited once it is in use; where it was, the database looks up to date and is not. Raises
+    `Misconfigured` naming the file.
+    """
+    connection.execute(_SOURCES_TABLE)
+    known: dict[str, str] = dict(
+        connection.execute(text("SELECT name, sha256 FROM schema_sources")).tuples().all()
+    )
+    for path in sorted((FOLDER / "sql").glob("*.sql")):
+        digest = sha256(path.read_bytes()).hexdigest()
+        if known.setdefault(path.name, digest) != digest:
+            raise Misconfigured(
+                f"This database was made from another text of {path.name}: its tables and functions are not those of this "
+                f"version, and nothing can bring them there. Begin with a new database (the demo: remove LANEWAY_HOME, "
+                f"which is .local unless set)."
+            )
+        connection.execute(_REMEMBER, {"name": path.name, "sha256": digest})
+
+
 def migrate() -> None:
     """Create the role and run every pending revision. Raises `Misconfigured` or a database error."""
     settings = get_settings()
@@ -57,6 +85,7 @@ def migrate() -> None:
         given = settings.database_app_password
         password = given.get_secret_value() if given else None
         ensure_role(connection, settings.database_role, password)
+        check_sources(connection)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     with engine.connect() as connection:

@@ -107,8 +107,11 @@ def _rate(row: Row[Any], job: JobView) -> float | None:
 def _health(
     row: Row[Any], job: JobView, rate: float | None, quiet: float, waiting: Waiting | None
 ) -> Health:
-    if job.is_ended:
+    if job.is_ended and not (job.status == "cancelled" and row.is_in_flight):
         return "ended"
+    if job.is_ended:
+        # What was being called when it was cancelled is recorded within a second or two.
+        return "ok"
     if waiting:
         return "waiting"
     if row.chunk_kind == "parse":
@@ -128,7 +131,7 @@ def _waiting(
     if not is_broker_up:
         text = "the message broker does not answer; the list is safe and goes on when it is back"
         return Waiting("backend_down", text)
-    if not row.workers:
+    if not row.workers and not (row.is_in_flight and quiet < RATE_SECONDS):
         return Waiting("no_worker", "no worker serves this lane at the moment")
     # A lane at its limits is held for a moment again and again; that is not waiting.
     return _obstacle(connection, row, job) if quiet >= RATE_SECONDS else None

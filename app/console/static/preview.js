@@ -46,7 +46,7 @@ function describe(answer) {
   const format = FORMATS[answer.format] ?? answer.format ?? "";
   const encoding = answer.encoding ? `, ${answer.encoding.toUpperCase()}` : "";
   const found = answer.email_column ? `“${answer.email_column.name}” was found by itself; choose another if that is wrong.` : "None was found by itself; choose one.";
-  return `${format}${encoding}. ${found}`;
+  return format ? `${format}${encoding}. ${found}` : found;
 }
 
 export async function preview(file, url, token) {
