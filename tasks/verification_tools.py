@@ -53,6 +53,7 @@ class VerificationTools:
         tools = cls(settings, runtime, aiohttp.ClientSession(connector=connector))
         tools._counting = asyncio.create_task(tools._count())
         runtime.on_keys_changed(tools.keys.invalidate)
+        await tools._provider.open_ahead()
         return tools
 
     def for_run(self) -> Tools:

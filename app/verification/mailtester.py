@@ -25,6 +25,9 @@ from app.verification.provider import Answer
 #: No honest answer comes near it; what is longer is refused unread.
 BODY_LIMIT_BYTES = 64 * 1024
 
+#: A provider that does not even connect within this time does not hold up the first chunk longer.
+AHEAD_SECONDS = 3.0
+
 #: aiohttp's own timers are off: `asyncio.timeout` holds the deadline, for connecting too.
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
@@ -45,7 +48,8 @@ class MailTester:
         timeout_seconds: float = 30.0,
     ) -> None:
         self._session = session
-        self._verify_url = base_url.rstrip("/") + "/ninja"
+        self._root_url = base_url.rstrip("/") + "/"
+        self._verify_url = self._root_url + "ninja"
         self._token_url = token_url
         self._contract = contract
         self._timeout_seconds = timeout_seconds
@@ -70,6 +74,21 @@ class MailTester:
         """Fetch the key's token where the contract needs one. Raises `ProviderError`."""
         if self._contract == "token":
             await self._tokens.prepare(key_secret)
+
+    async def open_ahead(self) -> None:
+        """Open a connection before the first call, by a request that names no key and costs nothing. Raises nothing.
+
+        A process's first request loads code, resolves the name and connects. The call that had to wait for
+        that would arrive later than its moment, and the next one on its key too soon after it: a 429.
+        """
+        try:
+            async with (
+                asyncio.timeout(AHEAD_SECONDS),
+                self._session.head(self._root_url, allow_redirects=False, timeout=_NO_TIMEOUT),
+            ):
+                pass
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return  # whether the provider answers is the first call's business
 
     async def verify(self, email: str, key_secret: str) -> Answer:
         """Ask about `email`, within the deadline. Raises `ProviderError`; makes one call at most.
