@@ -69,6 +69,7 @@ class KeyRegistry:
         self._pools: dict[str, KeyPool] = {}
         self._by_tenant: dict[UUID, tuple[float, KeyPool]] = {}
         self._loading: dict[UUID, asyncio.Lock] = {}
+        self._edits = 0
 
     @staticmethod
     def policy(settings: Settings) -> LimitPolicy:
@@ -77,6 +78,7 @@ class KeyRegistry:
 
     def invalidate(self) -> None:
         """Read the keys again at the next use."""
+        self._edits += 1
         self._by_tenant = {
             tenant: (0.0, pool) for tenant, (_, pool) in list(self._by_tenant.items())
         }
@@ -90,6 +92,7 @@ class KeyRegistry:
             known = self._by_tenant.get(tenant_id)
             if known and known[0] > time.monotonic():
                 return known[1]
+            edits = self._edits
             name, keys, self._weights[str(tenant_id)] = await self._load(tenant_id)
             pool = self._pools.get(name)
             if pool is None:
@@ -98,7 +101,12 @@ class KeyRegistry:
                 )
             else:
                 pool.update_keys(keys)
-            self._by_tenant[tenant_id] = (time.monotonic() + REFRESH_SECONDS, pool)
+            # An edit that was notified while the rows were on their way may not be in them.
+            is_current = edits == self._edits
+            self._by_tenant[tenant_id] = (
+                time.monotonic() + REFRESH_SECONDS if is_current else 0.0,
+                pool,
+            )
             return pool
 
     async def _load(self, tenant_id: UUID) -> tuple[str, list[ProviderKey], float]:

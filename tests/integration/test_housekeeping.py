@@ -1,0 +1,61 @@
+"""What Beat asks for: once a tick, and nothing that somebody still needs is removed."""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from app.jobs.submit import add_chunk, create_job
+from app.uploads.storage import LocalStorage
+from tasks import maintenance
+from tests.conftest import Environment
+from tests.integration.ledger_world import World
+
+DAY = 86_400
+
+
+@pytest.fixture
+def storage(environment: Environment) -> LocalStorage:
+    return LocalStorage(Path(environment["STORAGE_PATH"]))
+
+
+def keep(storage: LocalStorage, world: World, root: str, *, days: float) -> str:
+    """Keep a list of acme's whose last byte came `days` ago; return its key."""
+    kept = storage.put(str(world.tenants["acme"]), "l.csv", io.BytesIO(b"email\n"), max_bytes=99)
+    moment = time.time() - days * DAY
+    os.utime(Path(root) / kept.key, (moment, moment))
+    return kept.key
+
+
+def test_one_tick_is_done_once_whatever_number_of_beats_ask(
+    world: World, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY)
+    assert [maintenance.housekeeping() for _ in range(3)] == ["done", "skipped", "skipped"]
+
+
+def test_only_files_that_are_old_and_needed_by_no_job_are_removed(
+    world: World, environment: Environment, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY - 1)
+    world.add_tenant("acme")
+    root = environment["STORAGE_PATH"]
+    waits, left, fresh = (keep(storage, world, root, days=days) for days in (3, 3, 0.5))
+    with world.scope("acme") as c:
+        job = create_job(c, kind="email_validation", title="t", params={"storage_key": waits})
+        add_chunk(c, job, "parse")
+    assert maintenance.housekeeping() == "done"
+    assert [storage.exists(key) for key in (waits, left, fresh)] == [True, False, True]
+
+
+def test_workers_long_gone_are_forgotten(
+    world: World, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY - 2)
+    world.attend("verification-queue", 1)
+    world.rows("UPDATE workers SET last_seen = now() - interval '11 minutes' RETURNING id")
+    world.attend("verification-queue", 2)
+    assert maintenance.housekeeping() == "done"
+    assert world.rows("SELECT slots FROM workers") == [{"slots": 2}]
