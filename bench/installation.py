@@ -5,7 +5,6 @@ whatever happened in it (a kill of the runner included: children are on the leas
 """
 
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -182,11 +181,3 @@ def _forget() -> None:
             engine().dispose()
         engine.cache_clear()
     get_settings.cache_clear()
-
-
-def server_versions(installation: Installation) -> dict[str, str]:
-    """Return the versions of PostgreSQL and Redis."""
-    postgres = str(installation.postgres.execute("SHOW server_version")[0][0])
-    with installation.redis.connect(0) as client:
-        redis = str(client.info("server")["redis_version"])
-    return {"postgresql": re.split(r"\s", postgres)[0], "redis": redis}
