@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.process import RunningSandbox
@@ -20,6 +20,8 @@ FLUSH_SECONDS = 1.0
 COMMIT_SECONDS = 0.7
 #: What a woken process takes to send the calls that it was about to send.
 SEND_SECONDS = 0.5
+#: The only window of the keys.
+WINDOW_SECONDS = 1.0
 
 
 @dataclass
@@ -67,6 +69,19 @@ class Faults:
         """When the last fault was over, the waking aside; 0 without any."""
         return max((fault.ended for fault in self.items if fault.before_seconds), default=0.0)
 
+    def timeline(
+        self, calls: Sequence[dict[str, Any]], addresses: Sequence[str] | None = None
+    ) -> list[tuple[float, str]]:
+        """Put faults and calls in order, in seconds since the first fault: for the message of a failed test."""
+        zero = self.items[0].began if self.items else time.time()
+        events = [(fault.began, fault.name) for fault in self.items]
+        events += [
+            (call["wall_ms"] / 1e3, f"{call['email']} {call['status']} {call['violation']}")
+            for call in calls
+            if addresses is None or call["email"] in addresses
+        ]
+        return [(round(at - zero, 3), what) for at, what in sorted(events)]
+
     @contextmanager
     def _note(self, fault: Fault) -> Iterator[Fault]:
         self.items.append(fault)
@@ -107,6 +122,14 @@ def count_repeats(calls: Sequence[dict[str, Any]], faults: Faults) -> Repeats:
 
 
 def violations(sandbox: RunningSandbox, faults: Faults) -> list[dict[str, Any]]:
-    """Return the calls that broke a limit, but for those that left a process late because it was frozen."""
-    woken = Faults(0.0, [fault for fault in faults.items if not fault.before_seconds])
-    return [call for call in sandbox.calls() if call["violation"] and not woken.excuse(call)]
+    """Return the calls that broke a limit.
+
+    Those aside that left a process late because it was frozen, and those that found their window full of these.
+    """
+    woken = [
+        replace(f, after_seconds=SEND_SECONDS + WINDOW_SECONDS)
+        for f in faults.items
+        if not f.before_seconds
+    ]
+    late = Faults(0.0, woken)
+    return [call for call in sandbox.calls() if call["violation"] and not late.excuse(call)]

@@ -8,7 +8,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from app.db.engine import make_engine
 from app.jobs.ids import new_job_id
 from app.jobs.submit import create_job, cut_chunks
 from devtools.processes import Process
-from tests.chaos.evidence import Faults, count_repeats, paid_calls, violations
+from tests.chaos.evidence import WINDOW_SECONDS, Faults, count_repeats, paid_calls, violations
 from tests.chaos.installation import SHORT_TIMES, Installation
 from tests.chaos.waiting import wait_for
 from tests.chaos.workers import START_SECONDS, Worker
@@ -97,10 +98,15 @@ class Stage:
             key_id = add_key(
                 c, secret, tenant_id=tenant_id, spacing_ms=spacing_ms, per_30s=per_second
             )
-            c.execute(text("UPDATE api_keys SET window_seconds = 1 WHERE id = :k"), {"k": key_id})
+            c.execute(
+                text("UPDATE api_keys SET window_seconds = :s WHERE id = :k"),
+                {"s": int(WINDOW_SECONDS), "k": key_id},
+            )
         # Spacing is not judged here: milliseconds between processes of an overloaded test machine say nothing about
         # a fault. Windows are, exactly.
-        self.sandbox.put_keys({"key": secret, "windows": [[per_second, 1_000]]})
+        self.sandbox.put_keys(
+            {"key": secret, "windows": [[per_second, int(WINDOW_SECONDS * 1_000)]]}
+        )
 
     def submit(self, rows: int, *, client: str = CLIENT, special: Sequence[str] = ()) -> UUID:
         """Add a list of `rows` new addresses, the `special` ones first, in chunks; return its job."""
@@ -212,15 +218,17 @@ class Stage:
 
     def wait_recorded(self, job: UUID, rows: int, seconds: float = 40) -> None:
         """Wait until at least `rows` rows have an answer."""
-        wait_for(lambda: self.recorded(job) >= rows, seconds, f"{rows} rows recorded")
+        with self.explained(job):
+            wait_for(lambda: self.recorded(job) >= rows, seconds, f"{rows} rows recorded")
 
     def wait_unrecorded(self, *jobs: UUID, calls: int = 12, seconds: float = 40) -> None:
         """Wait until so many calls are under way or not yet recorded: the worst moment for a fault."""
-        wait_for(
-            lambda: self.sandbox.summary()["charged"] - sum(map(self.recorded, jobs)) >= calls,
-            seconds,
-            f"{calls} calls are not recorded",
-        )
+        with self.explained(*jobs):
+            wait_for(
+                lambda: self.sandbox.summary()["charged"] - sum(map(self.recorded, jobs)) >= calls,
+                seconds,
+                f"{calls} calls are not recorded",
+            )
 
     def wait_busy(self, worker: Worker, chunks: int = 1, seconds: float = 40) -> list[int]:
         """Wait until a worker holds some chunks; return them."""
@@ -269,10 +277,8 @@ class Stage:
                     with self.faults.strike("a worker died"):
                         worker.start()
 
-        try:
+        with self.explained(*jobs):
             wait_for(is_complete, seconds, "the job completed", meanwhile=tend)
-        except AssertionError as late:
-            raise AssertionError(f"{late}\n{self.describe(*jobs)}") from None
         self._ended = time.time()
 
     def wait_hit_resumed(self, seconds: float) -> None:
@@ -305,6 +311,14 @@ class Stage:
             for row in rows
         )
 
+    @contextmanager
+    def explained(self, *jobs: UUID) -> Iterator[None]:
+        """Add how things stand to what fails in the block."""
+        try:
+            yield
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.describe(*jobs)}") from None
+
     def describe(self, *jobs: UUID) -> str:
         """Tell how things stand, for the message of a failed test."""
         lines = []
@@ -333,9 +347,11 @@ class Stage:
             self._judge_rows(job, failures)
             rows += self.recorded(job)
         broken = violations(self.sandbox, self.faults)
-        assert not broken, broken
+        assert not broken, self.faults.timeline(broken)
         repeats = count_repeats(paid_calls(self.sandbox), self.faults)
-        assert not repeats.unexcused, f"called again without a fault near: {repeats}"
+        assert not repeats.unexcused, self.faults.timeline(
+            paid_calls(self.sandbox), repeats.unexcused
+        )
         assert repeats.extra <= (0 if none_repeated else repeats.allowed), repeats
         over = self.faults.over_at
         self.outcome = Outcome(
