@@ -208,4 +208,6 @@ def test_slow_is_told_from_stuck(ann: Caller, acme: Tenant) -> None:
     record(acme, lease, {31: "valid"})
     assert status(ann, job)["health"] == "slow"
     ann.delete(f"{JOBS}/{job}")
+    assert status(ann, job)["health"] == "ok", "its last calls are still being recorded"
+    finish(acme, lease)
     assert status(ann, job)["health"] == "ended"
