@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     dns_timeout_seconds: float = Field(default=2.0, gt=0)
 
     # --- limits ------------------------------------------------------------------------------------
-    limit_spacing_margin_ms: int = Field(default=3, ge=0)
+    limit_spacing_margin_ms: int = Field(default=5, ge=0)
     limit_window_margin_ms: int = Field(default=75, ge=0)
     limit_horizon_ms: int = Field(default=2_000, ge=100)
     health_open_seconds: int = Field(default=300, ge=1)

@@ -8,6 +8,7 @@ is made on first use, after any fork.
 import asyncio
 import concurrent.futures
 import gc
+import multiprocessing
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ T = TypeVar("T")
 RATE_SECONDS = 10.0
 #: Threads for database calls of coroutines.
 DATABASE_THREADS = 8
+#: `Runtime.drain_by` for the pool's children: shared memory from before the fork, on the clock that they share.
+_DRAIN_BY = multiprocessing.Value("d", 0.0, lock=False)
 
 
 class Runtime:
@@ -96,10 +99,17 @@ class Runtime:
         for callback in self._on_keys:
             callback()
 
+    @property
+    def seconds_left(self) -> float:
+        """Return how long this process may still work; also in a child of a pool, whose parent was told to stop."""
+        drain_by = _DRAIN_BY.value
+        return drain_by - time.monotonic() if drain_by else float("inf")
+
     def drain(self) -> None:
         """Ask every chunk to finish its calls and hand itself back; they look at `draining`."""
         if self.drain_by is None:
             self.drain_by = time.monotonic() + get_settings().shutdown_grace_seconds
+            _DRAIN_BY.value = self.drain_by
             if self._running:
                 log.info("draining", chunks=len(self._running))
 

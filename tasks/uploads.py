@@ -15,11 +15,12 @@ from app.errors import LanewayError
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
 from app.settings import get_settings
-from app.uploads.ingest import Ingested, load_list, settle_list
+from app.uploads.ingest import Ingested, Interrupted, load_list, settle_list
 from app.uploads.limits import ReadLimits
 from app.uploads.storage import LocalStorage, Storage
 from tasks.dispatcher import dispatch
 from tasks.presence import WORKER_ID
+from tasks.runtime import runtime
 
 log = structlog.get_logger(__name__)
 _FAIL = text("""
@@ -33,6 +34,10 @@ def open_storage() -> Storage:
     return LocalStorage(get_settings().storage_path)
 
 
+#: A list whose rows are read is kept; one that is still being read when this is all that is left is handed back.
+SETTLE_SECONDS = 10.0
+
+
 class LeaseLost(Exception):
     """Another worker has the chunk, or the job was cancelled: what this one has done is rolled back."""
 
@@ -43,7 +48,10 @@ class LeaseLost(Exception):
 
 @shared_task(name="tasks.uploads.parse_upload")
 def parse_upload(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> str:
-    """Try chunk `chunk` with fence `fence`; return how it ended: stale, done, refused, cancelled or lost."""
+    """Try chunk `chunk` with fence `fence`; return how it ended.
+
+    One of stale, done, refused, cancelled, lost, draining.
+    """
     seconds = get_settings().lease_seconds
     with tenant_scope(tenant_id) as connection:
         lease = ledger.take(connection, chunk, fence, worker=WORKER_ID, seconds=seconds)
@@ -65,6 +73,10 @@ def _parse(lease: Lease) -> str:
             "list_ingested", job_id=str(lease.job_id), items=ingested.items, chunks=ingested.chunks
         )
         how = "done"
+    except Interrupted:
+        with tenant_scope(lease.tenant_id) as connection:
+            ledger.put_back(connection, lease, lease.run_at)
+        return "draining"
     except LanewayError as error:
         how = _refuse(lease, error.message)
     except LeaseLost as lost:
@@ -92,6 +104,7 @@ def _ingest(lease: Lease) -> Ingested:
                 email_column=lease.params.get("email_column"),
                 limits=ReadLimits.from_settings(settings),
                 bad_rows_kept=settings.bad_rows_kept,
+                must_go=lambda: runtime.seconds_left < SETTLE_SECONDS,
             )
         # Locks the chunk (chunks before jobs, as everywhere) and sees whether it is still ours and still wanted.
         kept = ledger.record(connection, lease, [], seconds=settings.lease_seconds)

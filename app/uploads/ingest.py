@@ -5,7 +5,7 @@ found by the database afterwards, so that only they cost anything. Bad rows are 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 from uuid import UUID
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from app.errors import LanewayError, TooLarge, UnsupportedFile
 from app.jobs.submit import cut_chunks
 from app.uploads.copy_text import COLUMNS, CopyStream, encode_copy
+from app.uploads.lead_list import LeadList
 from app.uploads.limits import ReadLimits
 from app.uploads.opening import open_list
 from app.uploads.rows import BadRow, LeadBlock
@@ -43,6 +44,10 @@ _TOTALS = text("""
 """)
 
 
+class Interrupted(Exception):
+    """The process must go: what was read is rolled back, and another worker reads the list again."""
+
+
 @dataclass(frozen=True)
 class Ingested:
     """What a list came to. `items` are rows with a usable address, duplicates among them."""
@@ -60,6 +65,51 @@ class _Tally:
     kept: list[BadRow] = field(default_factory=list)
 
 
+class _Reading:
+    """A list on its way into COPY: counts, keeps bad rows, and stops where it must.
+
+    `refusal` is why it stopped: the driver turns whatever reading raises into an error of its own.
+    """
+
+    def __init__(self, limits: ReadLimits, bad_rows_kept: int, must_go: Callable[[], bool]) -> None:
+        self.tally = _Tally()
+        self.refusal: Exception | None = None
+        self._limits = limits
+        self._bad_rows_kept = bad_rows_kept
+        self._must_go = must_go
+
+    def pieces(self, rows: LeadList, job_id: UUID) -> Iterator[bytes]:
+        """Yield the list as COPY text."""
+        size = 0
+        try:
+            for piece in encode_copy(self._blocks(rows), before=f"{job_id}\t", on_bad=self._keep):
+                size += len(piece)
+                if size > self._limits.max_list_bytes:
+                    raise too_much_text()
+                yield piece
+        except (LanewayError, Interrupted) as error:
+            self.refusal = error
+            raise
+
+    def _blocks(self, rows: LeadList) -> Iterator[LeadBlock]:
+        for block in rows.blocks():
+            if self._must_go():
+                raise Interrupted
+            self.tally.items += len(block.emails)
+            yield block
+
+    def _keep(self, bad: list[BadRow]) -> None:
+        self.tally.bad += len(bad)
+        self.tally.kept.extend(bad[: self._bad_rows_kept - len(self.tally.kept)])
+
+
+def too_much_text() -> TooLarge:
+    """Return the refusal of a list that would fill the database."""
+    return TooLarge(
+        "The list holds too much text. Split it and upload the parts.", reason="too_much_text"
+    )
+
+
 def load_list(
     connection: Connection,
     stream: BinaryIO,
@@ -68,55 +118,26 @@ def load_list(
     email_column: str | None,
     limits: ReadLimits,
     bad_rows_kept: int,
+    must_go: Callable[[], bool] = lambda: False,
 ) -> tuple[_Tally, dict[str, object]]:
     """Copy a list's rows into the job's items.
 
-    Returns the tally and what the list looked like (columns, format, encoding). Raises `UnsupportedFile` or `TooLarge`;
-    the caller rolls back.
+    Returns the tally and what the list looked like (columns, format, encoding). Raises `UnsupportedFile` or `TooLarge`,
+    and `Interrupted` once `must_go` says so; the caller rolls back.
     """
-    tally = _Tally()
+    reading = _Reading(limits, bad_rows_kept, must_go)
     with open_list(stream, email_column=email_column, limits=limits) as rows:
-        refusals: list[LanewayError] = []
-
-        def counted() -> Iterator[LeadBlock]:
-            try:
-                for block in rows.blocks():
-                    tally.items += len(block.emails)
-                    yield block
-            except LanewayError as error:
-                refusals.append(error)
-                raise
-
-        def bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
-            size = 0
-            for piece in pieces:
-                size += len(piece)
-                if size > limits.max_list_bytes:
-                    refusals.append(
-                        TooLarge(
-                            "The list holds too much text. Split it and upload the parts.",
-                            reason="too_much_text",
-                        )
-                    )
-                    raise refusals[0]
-                yield piece
-
-        def keep(bad: list[BadRow]) -> None:
-            tally.bad += len(bad)
-            tally.kept.extend(bad[: bad_rows_kept - len(tally.kept)])
-
         leaf = connection.execute(_LEAF, {"job": job_id}).scalar_one()
         cursor = connection.connection.cursor()
         try:
             cursor.copy_expert(
                 f"COPY {leaf} (job_id, {', '.join(COLUMNS)}) FROM STDIN",
-                CopyStream(bounded(encode_copy(counted(), before=f"{job_id}\t", on_bad=keep))),
+                CopyStream(reading.pieces(rows, job_id)),
                 size=262_144,
             )
         except QueryCanceled:
-            # The driver turns whatever reading raises into this; the list's own words say more.
-            if refusals:
-                raise refusals[0] from None
+            if reading.refusal is not None:
+                raise reading.refusal from None
             raise
         finally:
             cursor.close()
@@ -127,7 +148,7 @@ def load_list(
             "format": rows.format,
             "encoding": rows.encoding,
         }
-    return tally, facts
+    return reading.tally, facts
 
 
 def settle_list(

@@ -1,6 +1,7 @@
 """The parse task where its chunk is taken away, its job cancelled, or its list long."""
 
 import io
+import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.jobs.submit import add_chunk, create_job
 from app.settings import get_settings
 from app.uploads.ingest import load_list
 from app.uploads.storage import LocalStorage
+from tasks import runtime as runtime_module
 from tasks import uploads
 from tests.conftest import Environment
 from tests.integration.ledger_world import World
@@ -99,3 +101,40 @@ def test_the_lease_of_a_long_list_is_renewed_while_it_is_read(
 
     assert parsing.run(wait_for_two_renewals) == "done"
     assert parsing.left() == [{"items": 50, "chunks": 1}]
+
+
+def test_a_process_that_must_go_hands_the_list_back_unread(
+    parsing: Parsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(uploads.runtime), "seconds_left", 5.0)
+    assert parsing.run(lambda: None) == "draining"
+    assert parsing.left() == [{"items": 0, "chunks": 0}]
+    assert parsing.world.rows("SELECT status, attempts FROM chunks") == [
+        {"status": "ready", "attempts": 0}
+    ]
+    assert parsing.storage.exists(parsing.key)
+    monkeypatch.undo()
+
+
+def test_children_of_a_pool_see_that_their_parent_must_go(environment: Environment) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    told = context.Event()
+
+    def child() -> None:
+        told.wait(DEADLINE_SECONDS)
+        answers.put(runtime.seconds_left)
+
+    process = context.Process(target=child)
+    runtime = uploads.runtime
+    before = runtime.drain_by
+    process.start()
+    try:
+        runtime.drain_by = None
+        runtime.drain()
+        told.set()
+        assert 0 < answers.get() <= 30
+    finally:
+        runtime.drain_by = before
+        runtime_module._DRAIN_BY.value = 0.0
+        process.join()
