@@ -1,8 +1,9 @@
 """The reserved slots that a process holds, and the rule for letting a call go on one.
 
-No I/O; the clock is given. For each key, calls leave at least its spacing apart, whatever the loop
-does. A slot that is used later than it was reserved for is told to Redis first (`postpone`), unless
-the delay is within the margin, or the next slot of the key is ours too: then that one moves along.
+No I/O; the clock is given. For each key, calls leave at least its spacing and half of its margin apart,
+whatever the loop does; the half is for what happens between leaving here and arriving. A slot that is
+used later than it was reserved for is told to Redis first (`postpone`), unless the delay is within the
+other half, or the next slot of the key is ours too: then that one moves along.
 """
 
 import heapq
@@ -52,7 +53,8 @@ class HeldSlots:
 
     def __init__(self, spacing_margin: float, window_margin: float) -> None:
         self._spacing_margin = spacing_margin
-        # Half of the margin is left for the network's own jitter.
+        # Half of each margin is left for the network's own jitter, and for what lies between leaving here and the wire.
+        self._jitter = spacing_margin / 2
         self._drift = window_margin / 2
         self._heap: list[tuple[float, int, HeldSlot]] = []
         self._gates: dict[str, _Gate] = {}
@@ -93,7 +95,7 @@ class HeldSlots:
     def judge(self, slot: HeldSlot, now: float) -> Verdict:
         """Tell whether a call may leave at `now`; where it is early, `due` says from when."""
         gate = self._gate(slot)
-        earliest = max(slot.due, gate.last_release + slot.key.spacing_ms / 1e3)
+        earliest = max(slot.due, gate.last_release + self._gap(slot.key))
         if now < earliest:
             slot.due = earliest
             return Verdict.EARLY
@@ -149,10 +151,13 @@ class HeldSlots:
             slot.unwanted = slot.unwanted or due <= now
 
     def tolerance(self, key: ProviderKey) -> float:
-        """Return by how much a slot may be used after its moment without telling Redis."""
+        """Return by how much a slot may be used after its moment without telling Redis: half of the margin."""
         if key.limits.is_unlimited:
             return float("inf")
-        return self._spacing_margin if key.spacing_ms else self._drift
+        return self._spacing_margin - self._jitter if key.spacing_ms else self._drift
+
+    def _gap(self, key: ProviderKey) -> float:
+        return key.spacing_ms / 1e3 + self._jitter if key.spacing_ms else 0.0
 
     def _gate(self, slot: HeldSlot) -> _Gate:
         return self._gates.setdefault(slot.key.fingerprint, _Gate())
