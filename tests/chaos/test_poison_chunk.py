@@ -9,7 +9,6 @@ POISONED = "tests.chaos.poisoned_app"
 ADDRESS = "poison-1@example.com"
 
 
-@pytest.mark.quick_fault
 def test_poison_ends_dead_and_its_neighbours_do_not(stage: Stage) -> None:
     """Three deaths are enough here (five by default); the process's other chunks are verified all the same."""
     run_poison(stage, attempts=3, rows=160)
