@@ -110,6 +110,11 @@ class HeldSlots:
         gate.last_release = max(gate.last_release, now)
         gate.held.pop(slot.seq, None)
 
+    def note_sent(self, key: ProviderKey, now: float) -> None:
+        """Note that the key's latest call was really sent at `now`, later than it was let go."""
+        if gate := self._gates.get(key.fingerprint):
+            gate.last_release = max(gate.last_release, now)
+
     def forget(self, slot: HeldSlot) -> None:
         """Give a slot up."""
         self._gate(slot).held.pop(slot.seq, None)

@@ -116,6 +116,10 @@ class KeyPool:
             # The loop was kept busy between the turn and this line: it counts as no turn.
             enqueue = self._waiting.push_front
 
+    def note_sent(self, grant: Grant) -> None:
+        """Tell that the call leaves only now, its connection being made: the key's next one keeps its distance."""
+        self._slots.note_sent(grant.key, asyncio.get_running_loop().time())
+
     async def report(
         self, grant: Grant, outcome: Outcome, retry_after: float | None = None, why: str = ""
     ) -> None:

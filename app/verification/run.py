@@ -7,6 +7,7 @@ slice of time is over, when items must wait for their next attempt, and when the
 
 import asyncio
 import time
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -19,6 +20,7 @@ from app.jobs.lease import Lease, Outcome
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.verification.agenda import Agenda
 from app.verification.database_clock import DatabaseClock
+from app.verification.departures import departed
 from app.verification.ending import Hold, choose_ending, write_ending
 from app.verification.recorder import Recorder
 from app.verification.tools import Tools
@@ -181,6 +183,7 @@ class ChunkRun:
 
     async def _call(self, item_no: int, email: str, pool: KeyPool, grant: Grant) -> Outcome | None:
         self._tools.on_call(grant.key.fingerprint)
+        departed.set(partial(pool.note_sent, grant))
         try:
             answer = await self._tools.provider.verify(email, grant.key.secret.get_secret_value())
         except ProviderError as error:

@@ -34,6 +34,15 @@ def test_calls_leave_their_spacing_apart_whatever_was_granted() -> None:
     assert held.judge(second, 10.2615) is Verdict.LATE
 
 
+def test_a_call_that_was_sent_late_keeps_the_next_one_away() -> None:
+    held = holding(slot(1, 10.0), slot(2, 10.253))
+    held.let_go(held.pop(), 10.0)
+    held.note_sent(KEY, 10.1)
+    second = held.pop()
+    assert held.judge(second, 10.253) is Verdict.EARLY
+    assert round(second.due, 4) == 10.3515
+
+
 def test_a_delay_within_half_of_the_margin_is_nothing() -> None:
     held = holding(slot(1, 10.0))
     first = held.pop()
