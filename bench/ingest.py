@@ -16,7 +16,7 @@ from bench.clients import add_client, submit_file
 from bench.figures import Figure, Scale, Target
 from bench.installation import Installation, run_installation, wait_for
 from bench.lists import write_list
-from bench.memory import children_of, peak_mb
+from bench.proc import children_of, peak_mb
 from routing import queues
 
 ROWS = 1_000_000
