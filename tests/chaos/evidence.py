@@ -18,6 +18,8 @@ from sandbox.process import RunningSandbox
 #: FLUSH_SECONDS of the workers, and what a flush may take on a busy machine until it is committed.
 FLUSH_SECONDS = 1.0
 COMMIT_SECONDS = 0.7
+#: A call that was sent when the fault struck is on record a moment later: the provider is on the same busy machine.
+ARRIVAL_SECONDS = 0.3
 #: What a woken process takes to send the calls that it was about to send.
 SEND_SECONDS = 0.5
 #: The only window of the keys.
@@ -51,7 +53,7 @@ class Faults:
     def strike(self, name: str) -> Iterator[Fault]:
         """Note the moments around a fault."""
         reach = self.latency_seconds + FLUSH_SECONDS + COMMIT_SECONDS
-        with self._note(Fault(name, time.time(), reach, 0.0)) as fault:
+        with self._note(Fault(name, time.time(), reach, ARRIVAL_SECONDS)) as fault:
             yield fault
 
     @contextmanager
