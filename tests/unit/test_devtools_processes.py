@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -101,9 +101,11 @@ def test_the_supervisor_notices_who_has_ended(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_the_runner(tmp_path: Path, number: signal.Signals) -> None:
     code = textwrap.dedent(f"""
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
         from devtools.processes import Process
+        # A shell's background job begins with SIGINT ignored, and so do its children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         process = Process("child", [sys.executable, "-c", {STUBBORN!r}], Path({str(tmp_path)!r}) / "log")
         process.start()
         process.wait_until(lambda: "ready" in process.tail(), seconds=20)
@@ -126,6 +128,15 @@ def test_nothing_outlives_the_runner(tmp_path: Path, number: signal.Signals) -> 
     wait_for(lambda: all(is_gone(pid) for pid in family))
 
 
+@pytest.fixture
+def _hears_sigint() -> Iterator[None]:
+    """A shell's background job begins with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_hears_sigint")
 def test_an_interruption_waits_for_the_block_to_end() -> None:
     steps = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the order inside of the block is the point
