@@ -34,7 +34,7 @@ _TOOK = text(
 
 def run(scale: Scale) -> list[Figure]:
     """Measure a client alone, then the crowd, then the same on plain Celery."""
-    with run_installation() as installation:
+    with run_installation(prompt_sandbox=True) as installation:
         rate = 1_000 / (SPACING_MS + MARGIN_MS) * KEYS
         alone = measure_alone(installation)
         small, violations = measure_crowd(installation, scale.pick(BIG_ROWS, 20_000))

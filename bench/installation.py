@@ -98,8 +98,11 @@ class Installation:
 
 
 @contextmanager
-def run_installation(**settings: str) -> Iterator[Installation]:
-    """Bring everything up and this process into its environment; `settings` are variables of `app.settings`."""
+def run_installation(*, prompt_sandbox: bool = False, **settings: str) -> Iterator[Installation]:
+    """Bring everything up and this process into its environment; `settings` are variables of `app.settings`.
+
+    A prompt sandbox is for what is judged by arrival; it takes the processor from the callers, so not for throughput.
+    """
     home = Path(tempfile.mkdtemp(prefix="laneway-bench-"))
     home.chmod(0o711)
     with ExitStack() as stack:
@@ -108,7 +111,9 @@ def run_installation(**settings: str) -> Iterator[Installation]:
         postgres = stack.enter_context(PostgresServer(home))
         redis = stack.enter_context(RedisServer(home))
         # A key's calls must all be on record: 90 s of the fastest runs stay below this.
-        sandbox = stack.enter_context(run_sandbox("--keep", "400000"))
+        sandbox = stack.enter_context(
+            run_sandbox("--keep", "400000", *["--prompt"] * prompt_sandbox)
+        )
         environment = _environment(home, postgres, redis, sandbox.url)
         environment |= {name.upper(): value for name, value in settings.items()}
         stack.enter_context(_as_own(environment))

@@ -36,7 +36,7 @@ def run(scale: Scale) -> list[Figure]:
     """Let two workers call for 90 s and read the provider's record."""
     seconds = scale.pick(SECONDS, 20)
     allowed = sum(allowed_calls(spacing, seconds) for spacing in SPACINGS_MS)
-    with run_installation() as installation:
+    with run_installation(prompt_sandbox=True) as installation:
         tenant = add_client(installation, "acme")
         for number, spacing in enumerate(SPACINGS_MS):
             secret = f"bench-key-{number}-{spacing}"

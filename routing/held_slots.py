@@ -1,9 +1,9 @@
 """The reserved slots that a process holds, and the rule for letting a call go on one.
 
-No I/O; the clock is given. For each key, calls leave at least its spacing and half of its margin apart,
-whatever the loop does; the half is for what happens between leaving here and arriving. A slot that is
+No I/O; the clock is given. For each key, calls leave at least its spacing and a part of its margin apart,
+whatever the loop does; the part is for what happens between leaving here and arriving. A slot that is
 used later than it was reserved for is told to Redis first (`postpone`), unless the delay is within the
-other half, or the next slot of the key is ours too: then that one moves along.
+rest of the margin, or the next slot of the key is ours too: then that one moves along.
 """
 
 import heapq
@@ -14,6 +14,10 @@ from itertools import count
 from routing.provider_key import ProviderKey
 
 _order = count()
+
+
+#: Of the spacing's margin, what is kept between two calls of one process whatever the loop does.
+JITTER_PART = 0.4
 
 
 class Verdict(Enum):
@@ -53,9 +57,13 @@ class HeldSlots:
 
     def __init__(self, spacing_margin: float, window_margin: float) -> None:
         self._spacing_margin = spacing_margin
-        # Half of each margin is left for the network's own jitter, and for what lies between leaving here and the wire.
-        self._jitter = spacing_margin / 2
+        # A part of each margin is left for the network's own jitter, and for what lies between leaving here and the wire.
+        self._jitter = JITTER_PART * spacing_margin
         self._drift = window_margin / 2
+        # What reserve.lua adds to the spacing within a holder's run is a little more than half of the margin.
+        self._recovery = max(
+            0.0, min(spacing_margin, spacing_margin // 2e-3 * 1e-3 + 1e-3) - self._jitter
+        )
         self._heap: list[tuple[float, int, HeldSlot]] = []
         self._gates: dict[str, _Gate] = {}
         self._last_due = float("-inf")
@@ -125,8 +133,8 @@ class HeldSlots:
         return gate.newest_seq - slot.seq + 1 if slot.seq >= gate.run_from else 0
 
     def recovery_ms(self, calls: int) -> int:
-        """Return the delay that so many calls in a row make good, at a margin each."""
-        return int(min(self._drift / 2, self._spacing_margin * (calls - 1)) * 1e3)
+        """Return the delay that so many calls in a row make good, at what each has beyond its distance."""
+        return int(min(self._drift / 2, self._recovery * (calls - 1)) * 1e3)
 
     def move_tail(self, slot: HeldSlot, shift_ms: int) -> None:
         """Account for a slot and all later ones of its key that are held by so much later."""
@@ -156,7 +164,7 @@ class HeldSlots:
             slot.unwanted = slot.unwanted or due <= now
 
     def tolerance(self, key: ProviderKey) -> float:
-        """Return by how much a slot may be used after its moment without telling Redis: half of the margin."""
+        """Return by how much a slot may be used after its moment without telling Redis: the rest of the margin."""
         if key.limits.is_unlimited:
             return float("inf")
         return self._spacing_margin - self._jitter if key.spacing_ms else self._drift

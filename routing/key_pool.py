@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from routing.alarm import Alarm
 from routing.fair_queue import FairQueue
 from routing.held_slots import HeldSlot, HeldSlots, Verdict
 from routing.key_feedback import KeyFeedback
@@ -86,7 +87,7 @@ class KeyPool:
         self._handed = 0
         #: When the pump wakes by itself; infinity also while it is at work.
         self._alarm_at = float("inf")
-        self._timer: asyncio.TimerHandle | None = None
+        self._due_alarm = Alarm(self._release)
         self._pump: asyncio.Task[None] | None = None
 
     async def acquire(self, tenant_id: str, rank: int = 3) -> Grant:
@@ -154,8 +155,7 @@ class KeyPool:
             # `asyncio.wait_for` of Python 3.11, which redis-py sends with, may swallow the cancellation.
             self._wake.set()
             await asyncio.wait([self._pump])
-        if self._timer is not None:
-            self._timer.cancel()
+        self._due_alarm.cancel()
         self._fail(_closing)
         await self._feedback.flush()
 
@@ -221,18 +221,10 @@ class KeyPool:
                 self._slots.add(slot)
             else:
                 self._put_late(slot)
-        self._set_timer(loop, now)
-
-    def _set_timer(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        due = self._slots.next_due
-        if self._timer is not None:
-            if self._waiting and now < self._timer.when() == due:
-                return
-            self._timer.cancel()
-            self._timer = None
         if self._slots and self._waiting:
-            self._timer = loop.call_at(due, self._release)
+            self._due_alarm.set(self._slots.next_due)
         else:
+            self._due_alarm.cancel()
             self._slots.mark_unwanted(now)
 
     def _hand_over(self, slot: HeldSlot) -> None:

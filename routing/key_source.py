@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from random import uniform
+from uuid import uuid4
 
 from routing.provider_key import ProviderKey
 from routing.rate_limits.limiter import AsyncLimiter
@@ -23,6 +24,8 @@ MAX_STANDING_SLACK_MS = 35.0
 STALL_SECONDS = 0.1
 #: A smaller error of the clock fits into the margin of the spacing.
 MAX_CLOCK_ERROR_MS = 1.0
+#: How long to wait at least and at most before asking again for keys that other processes hold.
+HELD_PAUSE_SECONDS = (0.05, 0.15)
 #: Between two attempts to make keys known that Redis forgets at once.
 PREPARE_PAUSE_SECONDS = 0.05
 
@@ -108,6 +111,8 @@ class KeySource:
         self._last_granted_ms: dict[str, int] = {}
         self._prepared = False
         self._pool = name_pool(name, [])
+        # Distances are kept by one pool of one process; another pool with the same keys is another holder.
+        self._holder = uuid4().hex[:8]
         self.replace(keys)
 
     def replace(self, keys: Sequence[ProviderKey]) -> list[str]:
@@ -147,7 +152,11 @@ class KeySource:
         slack_ms = self.slack_used_ms = round(self.slack.ms) + self._clock_slack_ms()
         sent = asyncio.get_running_loop().time()
         answer = await self._limiter.reserve(
-            self._pool, n, horizon_ms=self._lookahead_ms, slack_ms=slack_ms
+            self._pool,
+            n,
+            horizon_ms=self._lookahead_ms,
+            slack_ms=slack_ms,
+            holder=self._holder,
         )
         self.clock.observe(sent, asyncio.get_running_loop().time(), answer.now_us)
         self._stats.reservations += 1
@@ -171,6 +180,10 @@ class KeySource:
             return None
         not_before_ms = answer.not_before_ms or answer.now_us // 1_000 + self._lookahead_ms
         free_at = self.clock.to_local(not_before_ms)
+        if answer.reason == "held":
+            now = asyncio.get_running_loop().time()
+            again = now + uniform(*HELD_PAUSE_SECONDS)  # noqa: S311 - no secret
+            return Shortage(free_at, again, to_utc(not_before_ms), answer.reason)
         # About half of what lies ahead is refilled at a time: batches, and never a gap. At random,
         # because of two processes with a fixed beat the first one would take everything.
         ask_again_at = free_at - self.lookahead * uniform(0.4, 0.9)  # noqa: S311 - no secret

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.settings import Settings
-from app.verification.departures import NotingConnector
+from app.verification.departures import NotingRequest
 from app.verification.key_registry import KeyRegistry
 from app.verification.key_usage import CallCounter, KeyUsage
 from app.verification.local_checks import LocalChecks
@@ -50,8 +50,9 @@ class VerificationTools:
     async def build(cls, settings: Settings, runtime: Runtime) -> Self:
         """Make the tools on the running loop."""
         # Limits, not the number of connections, decide how many calls are under way.
-        connector = NotingConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30)
-        tools = cls(settings, runtime, aiohttp.ClientSession(connector=connector))
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30)
+        session = aiohttp.ClientSession(connector=connector, request_class=NotingRequest)
+        tools = cls(settings, runtime, session)
         tools._counting = asyncio.create_task(tools._count())
         runtime.on_keys_changed(tools.keys.invalidate)
         await tools._provider.open_ahead()

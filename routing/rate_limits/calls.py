@@ -66,16 +66,17 @@ def reserve(
     *,
     horizon_ms: int | None,
     slack_ms: int,
+    holder: str,
     now_ms: int | None,
 ) -> Call[Reservation]:
     """Reserve up to `n` calls on the keys of `pool`, at most `horizon_ms` ahead.
 
     The last slot of each key may be used up to `slack_ms` after its moment; the key's next ones keep
-    clear of that.
+    clear of that. A `holder` (a name of the caller's) keeps distances itself, and gets runs of slots on a key.
     """
     horizon = policy.horizon_ms if horizon_ms is None else horizon_ms
     margins = (policy.spacing_margin_ms, policy.window_margin_ms)
-    args = (_now(now_ms), n, horizon, *margins, policy.probe_lease_ms, slack_ms)
+    args = (_now(now_ms), n, horizon, *margins, policy.probe_lease_ms, slack_ms, holder)
 
     def read(reply: Any) -> Reservation:
         now_us, not_before, reason, unknown, grants = reply

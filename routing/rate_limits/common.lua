@@ -10,9 +10,9 @@ local ERRORS_WITHIN_MS = 60000
 local KEEP_MS = 2 * DAY_MS
 
 -- Fields of a key's hash. NUMBERS are read as numbers (0 when absent).
-local TEXTS = {'windows', 'daily', 'state', 'why', 'errors', 'pools'}
+local TEXTS = {'windows', 'daily', 'state', 'why', 'errors', 'pools', 'holder'}
 local NUMBERS = {'version', 'spacing', 'reset_ms', 'known', 'born', 'cold_until', 'last', 'seq',
-  'day', 'used', 'wait_until', 'multiplier', 'widened_at', 'clean', 'throttled', 'since', 'until'}
+  'run_since', 'day', 'used', 'wait_until', 'multiplier', 'widened_at', 'clean', 'throttled', 'since', 'until'}
 local FIELDS = {}
 for _, name in ipairs(TEXTS) do FIELDS[#FIELDS + 1] = name end
 for _, name in ipairs(NUMBERS) do FIELDS[#FIELDS + 1] = name end
@@ -83,7 +83,9 @@ end
 
 -- The earliest moment from `now` on at which the key may be used, and what binds it. A key's grants
 -- only ever move forward, also where spacing is 0, so that `day` and the rings stay in order.
-local function next_free(key, now, margins)
+-- Whoever holds the grant before keeps the distance by its own clock, so it needs less of a margin: see key holders at
+-- the head of reserve.lua.
+local function next_free(key, now, margins, holder)
   local at, why = now, 'spacing'
   local function later(moment, reason)
     if moment > at then at, why = moment, reason end
@@ -92,7 +94,9 @@ local function next_free(key, now, margins)
   later(key.cold_until, 'window')
   later(key.wait_until, 'spacing')
   if key.spacing > 0 and key.seq > 0 then
-    later(key.last + math.ceil(key.spacing * key.multiplier) + margins.spacing, 'spacing')
+    local margin = margins.spacing
+    if holder and holder ~= '' and key.holder == holder then margin = math.min(margin, math.floor(margin / 2) + 1) end
+    later(key.last + math.ceil(key.spacing * key.multiplier) + margin, 'spacing')
   else
     later(key.last, 'spacing')
   end

@@ -114,12 +114,19 @@ class Limiter:
         *,
         horizon_ms: int | None = None,
         slack_ms: int = 0,
+        holder: str = "",
         now_ms: int | None = None,
     ) -> Reservation:
         """Reserve up to `n` calls on the keys that are free first."""
         return self.run(
             calls.reserve(
-                self.policy, pool, n, horizon_ms=horizon_ms, slack_ms=slack_ms, now_ms=now_ms
+                self.policy,
+                pool,
+                n,
+                horizon_ms=horizon_ms,
+                slack_ms=slack_ms,
+                holder=holder,
+                now_ms=now_ms,
             )
         )
 
@@ -206,12 +213,24 @@ class AsyncLimiter:
         return call.read(reply)
 
     async def reserve(
-        self, pool: PoolRef, n: int = 1, *, horizon_ms: int | None = None, slack_ms: int = 0
+        self,
+        pool: PoolRef,
+        n: int = 1,
+        *,
+        horizon_ms: int | None = None,
+        slack_ms: int = 0,
+        holder: str = "",
     ) -> Reservation:
         """Reserve up to `n` calls on the keys that are free first."""
         return await self.run(
             calls.reserve(
-                self.policy, pool, n, horizon_ms=horizon_ms, slack_ms=slack_ms, now_ms=None
+                self.policy,
+                pool,
+                n,
+                horizon_ms=horizon_ms,
+                slack_ms=slack_ms,
+                holder=holder,
+                now_ms=None,
             )
         )
 

@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple, Self
 from app.errors import Misconfigured
 from app.settings import Settings
 
-Reason = Literal["", "spacing", "window", "daily_quota", "circuit_open", "no_keys", "pool_unknown"]
+Reason = Literal[
+    "", "spacing", "window", "daily_quota", "circuit_open", "no_keys", "pool_unknown", "held"
+]
 CircuitState = Literal["closed", "open", "half_open"]
 HOUR_MS = 3_600_000
 

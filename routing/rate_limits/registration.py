@@ -6,6 +6,7 @@ first come, first served: a key that another process has registered a moment ear
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -17,6 +18,9 @@ from routing.rate_limits.limits import KeyLimits, LimitPolicy, PoolRef, name_poo
 
 #: The ledger's moment of last use may lag this far behind the true one.
 LEDGER_LAG_MS = 60_000
+#: Two processes that meet a new key at once: the second finds its use begun, by the first, which is about to register
+#: it as new. It waits this long before it takes that for a use that Redis has forgotten, and starts the key cold.
+YIELD_SECONDS = 0.3
 
 
 class PriorUse(NamedTuple):
@@ -44,6 +48,11 @@ class Start(NamedTuple):
     cold_ms: int | None
     used_today: int
 
+    @property
+    def is_cold(self) -> bool:
+        """Whether earlier uses may still count."""
+        return self.cold_ms is not None
+
 
 def decide_start(
     limits: KeyLimits, prior: PriorUse, policy: LimitPolicy, now_us: int, last_here_ms: int = 0
@@ -70,9 +79,16 @@ def prepare_pool(
     """Make the keys, their present limits and their pool known. Raises `LimitsUnavailable`."""
     pool = name_pool(name, [key.key_id for key in keys])
     now_us, absent = limiter.run(calls.edit(keys, None))
-    for key in _pick(keys, absent):
-        start = decide_start(key, usage.begin_use(key.key_id), limiter.policy, now_us)
-        limiter.register(key, cold_ms=start.cold_ms, used_today=start.used_today)
+    starts = [
+        (key, decide_start(key, usage.begin_use(key.key_id), limiter.policy, now_us))
+        for key in _pick(keys, absent)
+    ]
+    for is_cold in (False, True):
+        chosen = [each for each in starts if each[1].is_cold == is_cold]
+        if is_cold and chosen:
+            time.sleep(YIELD_SECONDS)
+        for key, start in chosen:
+            limiter.register(key, cold_ms=start.cold_ms, used_today=start.used_today)
     limiter.define_pool(pool)
     return pool
 
@@ -88,10 +104,16 @@ async def prepare_pool_async(
     now_us, absent = await limiter.run(calls.edit(keys, None))
     new = _pick(keys, absent)
     prior = await asyncio.to_thread(_ask, usage.begin_use, new) if new else []
-    for key, use in zip(new, prior, strict=True):
-        last = last_here_ms.get(key.key_id, 0)
-        start = decide_start(key, use, limiter.policy, now_us, last)
-        await limiter.run(calls.register(key, start.cold_ms, start.used_today, None))
+    starts = [
+        (key, decide_start(key, use, limiter.policy, now_us, last_here_ms.get(key.key_id, 0)))
+        for key, use in zip(new, prior, strict=True)
+    ]
+    for is_cold in (False, True):
+        chosen = [each for each in starts if each[1].is_cold == is_cold]
+        if is_cold and chosen:
+            await asyncio.sleep(YIELD_SECONDS)
+        for key, start in chosen:
+            await limiter.run(calls.register(key, start.cold_ms, start.used_today, None))
     if keys:
         await limiter.run(calls.define_pool(pool))
 

@@ -16,6 +16,7 @@
 --       born known               when registered; known = 1: every earlier use is known (none)
 --       cold_until               nothing before this moment: the limits' state had been lost
 --       last seq                 the latest grant's moment; number of grants (the latest's sequence)
+--       holder run_since         who has the latest grant; moment of the first of its grants in a row
 --       day used                 the latest grant's day and the grants of that day
 --       wait_until multiplier widened_at clean throttled
 --                                Retry-After's end; factor on spacing; grants made before widened_at
@@ -28,29 +29,39 @@
 --   {rl}:ring:<id>:<window_ms>  LIST    newest first, moments of the latest `count` grants: a window
 --       allows the next one window_ms after the count-th latest. Lives a window past its use.
 --
+-- Key holders. Two callers whose grants of a key alternate can neither make good a delay of their own (the next slot is
+-- the other's) nor keep the distance by their own clock. So a key that is spaced stays with its holder for a run of one
+-- horizon, as long as the holder keeps reserving: another gets it once the run is over, or once the key is free within a
+-- quarter of the horizon, which it never is while its holder is hungry. Nothing is left unused, and nobody waits for
+-- longer than a run.
+--
 -- Should the server's clock be set back, keys wait until it has caught up.
 --
 -- KEYS  1 pool
 -- ARGV  1 now ('' = server clock)  2 n  3 horizon ms  4 spacing margin ms  5 window margin ms
 --       6 probe lease ms  7 slack ms: the caller may use the last slot of each key up to so much later
---       than granted; the key's next grants keep clear of that
+--       than granted; the key's next grants keep clear of that  8 holder: a name of the caller's, '' for none
 -- Reply {now us, not before ms (0: all granted), reason, {unknown ids},
 --        'id at seq count id at seq count ...'} (one text: a client reads it many times faster)
 --       reason is '' | spacing | window | daily_quota | circuit_open | no_keys | pool_unknown
+--               | held (others hold what is free within the horizon: ask again soon)
 
 local pool, wanted = KEYS[1], tonumber(ARGV[2])
 local now, now_us = clock(ARGV[1])
 local horizon = now + tonumber(ARGV[3])
 local margins = {spacing = tonumber(ARGV[4]), window = tonumber(ARGV[5])}
-local probe_lease, slack = tonumber(ARGV[6]), tonumber(ARGV[7])
+local probe_lease, slack, holder = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local near, run = (horizon - now) / 4, horizon - now
 
 if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, ''} end
 
 local keys, unknown, grants = {}, {}, {}
 local granted, not_before, reason = 0, 0, ''
+-- Keys in others' hands come first in the pool's order and are stepped over.
+local held, held_until = 0, 0
 
 local function plan(key)
-  key.at, key.binds = next_free(key, now, margins)
+  key.at, key.binds = next_free(key, now, margins, holder)
 end
 
 local function find(id)
@@ -65,10 +76,16 @@ local function is_unlimited(key)
   return key.spacing == 0 and #key.windows == 0 and not key.daily and key.state == 'closed'
 end
 
+local function is_held(key)
+  return holder ~= '' and key.holder ~= '' and key.holder ~= holder and key.spacing > 0
+    and key.at > now + near and key.at < key.run_since + run
+end
+
 local function record(key, at, count)
   local day = day_of(key, at)
   key.used = used_on(key, day) + count
   key.day, key.last, key.seq, key.dirty = day, at, key.seq + count, true
+  if key.holder ~= holder then key.holder, key.run_since = holder, at end
   for _, window in ipairs(key.windows) do
     window.held = redis.call('LPUSH', window.ring, at)
     if window.held > window.count then
@@ -96,7 +113,8 @@ end
 local function save(key)
   if not is_unlimited(key) then key.last = key.last + slack end
   redis.call('HSET', key_name(key.id), 'last', key.last, 'seq', key.seq, 'day', key.day,
-    'used', key.used, 'state', key.state, 'since', key.since, 'until', key['until'])
+    'used', key.used, 'state', key.state, 'since', key.since, 'until', key['until'],
+    'holder', key.holder, 'run_since', key.run_since)
   touch(key)
   for _, window in ipairs(key.windows) do
     if slack > 0 then redis.call('LSET', window.ring, 0, key.last) end
@@ -105,9 +123,9 @@ local function save(key)
 end
 
 while granted < wanted do
-  local head = redis.call('ZRANGE', pool, 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', pool, held, held, 'WITHSCORES')
   if #head == 0 then
-    reason = 'no_keys'
+    if held == 0 then reason = 'no_keys' end
     break
   end
   local key = find(head[1])
@@ -119,11 +137,15 @@ while granted < wanted do
   elseif key.at > horizon then
     not_before, reason = key.at, key.binds
     break
+  elseif is_held(key) then
+    held = held + 1
+    if held_until == 0 then held_until = key.at end
   else
     grant(key)
   end
 end
 
+if granted < wanted and held > 0 then not_before, reason = held_until, 'held' end
 for _, key in pairs(keys) do
   if key and key.dirty then save(key) end
 end

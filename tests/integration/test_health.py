@@ -101,6 +101,7 @@ def test_metrics_show_lanes_keys_and_requests(web: Web) -> None:
     owner_sql(
         "INSERT INTO api_keys (fingerprint, secret_encrypted, hint) VALUES ('aa', 'x', 'last')"
     )
+    web.caller().get("/api/health")
     text = web.caller().get("/metrics").text
     assert 'laneway_lane_chunks_ready{kind="verify",queue="verification-queue"} 3.0' in text
     assert 'laneway_lane_messages{kind="verify",queue="verification-queue"} 0.0' in text

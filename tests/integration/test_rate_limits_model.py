@@ -27,7 +27,9 @@ from routing.rate_limits import KeyLimits, Limiter, LimitPolicy, PoolRef, Window
 DAY_MS = 86_400_000
 #: A second before the turn of a day, so that runs cross it.
 START_MS = 20_000 * DAY_MS - 1_000
-POLICY = LimitPolicy(spacing_margin_ms=3, window_margin_ms=75)
+POLICY = LimitPolicy(spacing_margin_ms=5, window_margin_ms=75)
+#: Within a holder's run: a little more than half.
+RUN_MARGIN_MS = 3
 
 
 @dataclass
@@ -40,18 +42,34 @@ class ModelKey:
     clean: int = 0
     widened_at: int = 0
     wait_until: int = 0
+    holder: str = ""
+    run_since: int = 0
 
-    def next_free(self, now: int) -> int:
-        """Return the earliest moment from `now` on that breaks nothing."""
+    def next_free(self, now: int, holder: str = "") -> int:
+        """Return the earliest moment from `now` on that breaks nothing; a holder of the key keeps part of the margin."""
+        margin = RUN_MARGIN_MS if holder and holder == self.holder else POLICY.spacing_margin_ms
         moment = max([now, self.wait_until, *self.grants[-1:]])
         if self.limits.spacing_ms and self.grants:
             spacing = math.ceil(self.limits.spacing_ms * self.multiplier)
-            moment = max(moment, self.grants[-1] + spacing + POLICY.spacing_margin_ms)
+            moment = max(moment, self.grants[-1] + spacing + margin)
         for window in self.limits.windows:
             held = window.window_ms + POLICY.window_margin_ms
             while sum(moment - held < at <= moment for at in self.grants) >= window.limit:
                 moment = min(at for at in self.grants if moment - held < at) + held
         return self.after_quota(moment)
+
+    def is_held(self, now: int, horizon: int, holder: str) -> bool:
+        """Tell whether another's run on the key goes on."""
+        if not (holder and self.holder) or holder == self.holder or not self.limits.spacing_ms:
+            return False
+        at = self.next_free(now, holder)
+        return at > now + horizon / 4 and at < self.run_since + horizon
+
+    def grant(self, at: int, holder: str) -> None:
+        """Take in a grant."""
+        self.grants.append(at)
+        if holder != self.holder:
+            self.holder, self.run_since = holder, at
 
     def after_quota(self, moment: int) -> int:
         """Move `moment` away from the turn of the day, and to the next day when this one is used up."""
@@ -103,6 +121,7 @@ class LimiterAgainstModel(RuleBasedStateMachine):
         self.client.flushdb()
         self.limiter = Limiter(self.client, POLICY)
         self.now = START_MS
+        self.has_holders = False
         self.model = {key.key_id: ModelKey(key) for key in limits}
         for key in limits:
             assert self.limiter.register(key, now_ms=self.now)
@@ -123,27 +142,47 @@ class LimiterAgainstModel(RuleBasedStateMachine):
         horizon=st.sampled_from([0, 100, 2_000]),
         slack=st.sampled_from([0, 0, 20]),
         which=st.sampled_from([0, 0, 1]),
+        holder=st.sampled_from(["", "", "one", "two"]),
     )
-    def reserve(self, n: int, horizon: int, slack: int, which: int) -> None:
+    def reserve(self, n: int, horizon: int, slack: int, which: int, holder: str) -> None:
         pool = self.pools[which]
-        answer = self.limiter.reserve(pool, n, horizon_ms=horizon, slack_ms=slack, now_ms=self.now)
+        answer = self.limiter.reserve(
+            pool, n, horizon_ms=horizon, slack_ms=slack, holder=holder, now_ms=self.now
+        )
         for slot in answer.slots:
-            assert slot.at_ms == self.earliest(pool)
-            assert slot.at_ms == self.model[slot.key_id].next_free(self.now)
+            key = self.model[slot.key_id]
+            assert not key.is_held(self.now, horizon, holder)
+            # Keys are taken in the order in which they are free for whoever asked before.
+            assert slot.at_ms - self.earliest(pool, horizon, holder) <= self.unsure
+            assert slot.at_ms == key.next_free(self.now, holder)
             assert slot.at_ms <= self.now + horizon
             assert slot.calls == 1
-            self.model[slot.key_id].grants.append(slot.at_ms)
+            key.grant(slot.at_ms, holder)
+        self.has_holders = self.has_holders or bool(holder)
         if len(answer.slots) < n:
-            assert answer.not_before_ms == self.earliest(pool) > self.now + horizon
-            assert answer.reason in {"spacing", "window", "daily_quota"}
+            keys = [self.model[key_id] for key_id in pool.key_ids]
+            if answer.reason == "held":
+                assert any(key.is_held(self.now, horizon, holder) for key in keys)
+            else:
+                assert not any(key.is_held(self.now, horizon, holder) for key in keys)
+                earliest = self.earliest(pool, horizon, holder)
+                assert 0 <= answer.not_before_ms - earliest <= self.unsure
+                assert answer.not_before_ms > self.now + horizon
+                assert answer.reason in {"spacing", "window", "daily_quota"}
         else:
             assert (answer.not_before_ms, answer.reason) == (0, "")
         # The last slot of each key may be used later: it is accounted for at the end of its slack.
         for key_id in {slot.key_id for slot in answer.slots}:
             self.model[key_id].grants[-1] += slack
 
-    def earliest(self, pool: PoolRef) -> int:
-        return min(self.model[key_id].next_free(self.now) for key_id in pool.key_ids)
+    @property
+    def unsure(self) -> int:
+        return POLICY.spacing_margin_ms - RUN_MARGIN_MS if self.has_holders else 0
+
+    def earliest(self, pool: PoolRef, horizon: int, holder: str) -> int:
+        keys = [self.model[key_id] for key_id in pool.key_ids]
+        free = [key for key in keys if not key.is_held(self.now, horizon, holder)]
+        return min((key.next_free(self.now, holder) for key in free), default=self.now)
 
     @rule(pick=st.integers(0, 9), wait=st.sampled_from([0, 50, 3_000]))
     def throttle(self, pick: int, wait: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Timer
 
 import pytest
 import redis
@@ -125,6 +126,15 @@ def test_a_key_that_was_long_unused_starts_fresh_with_its_count(limiter: Limiter
     assert (len(answer.slots), answer.reason) == (2, "daily_quota")
 
 
+def test_the_second_of_two_that_meet_a_new_key_lets_the_first_register_it(limiter: Limiter) -> None:
+    began = datetime.now(UTC)
+    first = Timer(0.05, lambda: limiter.register(KEY))
+    first.start()
+    prepare_pool(limiter, "p", [KEY], Usage(aa=PriorUse(began, 0)))
+    first.join()
+    assert limiter.describe(["aa"])["aa"].cold_until_ms == 0
+
+
 def test_a_known_key_is_not_asked_about_again(limiter: Limiter) -> None:
     usage = Usage()
     prepare_pool(limiter, "p", [KEY], usage)
@@ -224,6 +234,34 @@ def test_a_grant_is_not_moved_into_another_day(limiter: Limiter) -> None:
     assert len(limiter.reserve(pool, 1, now_ms=late).slots) == 1
     assert not move(limiter, 1, calls=1, shift_ms=950)
     assert move(limiter, 1, calls=1, shift_ms=900)
+
+
+def reserve_as(limiter: Limiter, pool: PoolRef, holder: str, n: int, at: int) -> list[int]:
+    answer = limiter.reserve(pool, n, horizon_ms=1_000, holder=holder, now_ms=NOW + at)
+    return [slot.at_ms - NOW for slot in answer.slots]
+
+
+def test_a_key_stays_with_its_holder_for_a_run(limiter: Limiter) -> None:
+    pool = register(limiter, KeyLimits("aa", 250))
+    assert reserve_as(limiter, pool, "one", 3, 0) == [0, 252, 504], "with the smaller margin"
+    answer = limiter.reserve(pool, 1, horizon_ms=1_000, holder="two", now_ms=NOW + 100)
+    assert (answer.slots, answer.reason, answer.not_before_ms) == ((), "held", NOW + 757)
+    assert reserve_as(limiter, pool, "one", 1, 300) == [756]
+    assert reserve_as(limiter, pool, "two", 1, 500) == [1009], "the run is over; the whole margin"
+    assert reserve_as(limiter, pool, "one", 1, 600) == []
+
+
+def test_what_a_holder_leaves_is_taken_by_another(limiter: Limiter) -> None:
+    pool = register(limiter, KeyLimits("aa", 250))
+    assert reserve_as(limiter, pool, "one", 1, 0) == [0]
+    assert reserve_as(limiter, pool, "two", 1, 5) == [253]
+
+
+def test_a_held_key_hides_no_other(limiter: Limiter) -> None:
+    alone = register(limiter, KeyLimits("aa", 250), name="alone")
+    both = register(limiter, KeyLimits("aa", 250), KeyLimits("bb", 600), name="both")
+    assert reserve_as(limiter, alone, "one", 2, 0) == [0, 252]
+    assert reserve_as(limiter, both, "two", 3, 10) == [10, 612]
 
 
 def test_a_pool_without_keys_has_none(limiter: Limiter) -> None:
