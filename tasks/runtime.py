@@ -54,7 +54,7 @@ class Runtime:
         with self._lock:
             if self._loop is None:
                 # A reserved call is sent at its moment; the default switch interval of 5 ms would add to each.
-                sys.setswitchinterval(0.001)
+                sys.setswitchinterval(0.0002)
                 _calm_collector()
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
