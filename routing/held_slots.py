@@ -17,7 +17,7 @@ _order = count()
 
 
 #: Of the spacing's margin, what is kept between two calls of one process whatever the loop does.
-JITTER_PART = 0.4
+JITTER_PART = 0.3
 
 
 class Verdict(Enum):
