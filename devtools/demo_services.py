@@ -37,7 +37,9 @@ class Services:
             {"keys": [_as_sandbox_key(key) for key in keys], "mode": {"latency_ms": LATENCY_MS}},
         )
         port = str(self._sandbox_port)
-        return self._python("sandbox", ["-m", "sandbox", "--port", port, "--config", str(path)])
+        return self._python(
+            "sandbox", ["-m", "sandbox", "--prompt", "--port", port, "--config", str(path)]
+        )
 
     def web(self) -> Process:
         """Pages and API."""

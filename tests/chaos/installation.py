@@ -67,7 +67,7 @@ class Installation:
 @contextlib.contextmanager
 def run_installation(home: Path) -> Iterator[Installation]:
     """Run a migrated installation for the length of the block and delete its data."""
-    with run_sandbox() as sandbox:
+    with run_sandbox("--prompt") as sandbox:
         installation = Installation(home, sandbox)
         try:
             installation.postgres.start()
