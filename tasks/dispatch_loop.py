@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 #: Presence is refreshed this often, recovery run this often; both are far below their timeouts.
 PRESENCE_SECONDS = 3.0
 RECOVER_SECONDS = 1.0
+#: Lanes without a worker are looked for this often; with the timeout of presence they are found within 30 s.
+TEND_SECONDS = 5.0
 #: Wake-ups that come closer together than this are served by one release.
 SETTLE_SECONDS = 0.01
 
@@ -58,6 +60,7 @@ class DispatchLoop(threading.Thread):
         self._listener: Any = None
         self._next_presence = 0.0
         self._next_recover = 0.0
+        self._next_tend = 0.0
 
     def kick(self) -> None:
         """Dispatch as soon as possible."""
@@ -118,6 +121,10 @@ class DispatchLoop(threading.Thread):
         if now >= self._next_recover:
             dispatcher.recover()
             self._next_recover = now + RECOVER_SECONDS
+        if now >= self._next_tend:
+            with system_scope() as connection:
+                ledger.tend_lanes(connection, get_settings().presence_timeout_seconds)
+            self._next_tend = now + TEND_SECONDS
         dispatcher.dispatch(self._app)
 
     def _listen(self) -> None:

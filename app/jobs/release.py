@@ -47,6 +47,7 @@ _RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence)")
 _RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
 _OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
+_TEND = text("SELECT tend_lanes(:presence)")
 _NEXT_DUE = text("SELECT ledger_next_due(:ahead)")
 
 
@@ -87,6 +88,11 @@ def recall(connection: Connection, chunk_ids: Sequence[int]) -> int:
     if not chunk_ids:
         return 0
     return int(connection.execute(_RECALL, {"chunks": list(chunk_ids)}).scalar_one())
+
+
+def tend_lanes(connection: Connection, presence_seconds: float) -> int:
+    """Note lanes without a worker, and let clients fall back and come back; return how many changed lanes."""
+    return int(connection.execute(_TEND, {"presence": presence_seconds}).scalar_one())
 
 
 def next_due(connection: Connection, ahead_seconds: float) -> float | None:

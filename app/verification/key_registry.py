@@ -133,8 +133,14 @@ def _stored(row: Row[Any]) -> ProviderKey:
         secret=SecretStr(decrypt(row.secret_encrypted)),
         hint=row.hint,
         spacing_ms=row.spacing_ms,
-        windows=((per_window, row.window_seconds * 1000),) if per_window else (),
+        windows=(
+            *(((per_window, row.window_seconds * 1000),) if per_window else ()),
+            *((extra["requests"], extra["seconds"] * 1000) for extra in row.extra_windows),
+        ),
         daily_limit=row.daily_limit,
+        reset_hour=row.reset_hour,
+        # A process that still has the row as it was must not put the old limits back.
+        version=int(row.updated_at.timestamp() * 1_000),
     )
 
 
