@@ -37,18 +37,18 @@ def test_a_release_that_a_change_of_lane_overtook_does_not_stay_on_the_old_one(
     world: World,
 ) -> None:
     world.add_tenant("acme")
-    route(world, "acme", "verification-queue:old")
+    route(world, "acme", "verification-queue:client-old")
     world.submit("acme", 10)
     with release_under_way(world), world.owner.begin() as c:
-        c.execute(text("UPDATE worker_configs SET verification_queue = 'verification-queue:new'"))
+        c.execute(text("UPDATE worker_configs SET verification_queue = 'verification-queue:client-new'"))
     world.recover()
     assert world.rows("SELECT status, queue FROM chunks") == READY
-    assert [r.queue for r in world.release()] == ["verification-queue:new"]
+    assert [r.queue for r in world.release()] == ["verification-queue:client-new"]
 
 
 def test_work_on_the_lane_of_a_person_who_was_removed_goes_to_the_shared_one(world: World) -> None:
     world.add_tenant("acme")
-    route(world, "acme", "verification-queue:old")
+    route(world, "acme", "verification-queue:client-old")
     world.submit("acme", 10)
     assert world.release()
     with world.owner.begin() as c:
