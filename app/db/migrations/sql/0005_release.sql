@@ -106,15 +106,17 @@ BEGIN
                 ORDER BY z.priority, z.run_at, z.id
                 LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants)))
                 UNION ALL
-                -- A client with a cap a job: job by job, each up to what it may still have.
-                (SELECT z.id, z.priority, z.run_at FROM jobs j CROSS JOIN LATERAL (
+                -- A client with a cap a job: job by job, each up to what it may still have, until there is enough.
+                (SELECT z.id, z.priority, z.run_at FROM (
+                    SELECT j.id FROM jobs j WHERE r.job_cap IS NOT NULL AND j.tenant_id = r.tenant_id
+                        AND j.status IN ('scheduled', 'pending', 'processing', 'retrying', 'waiting')
+                    ORDER BY j.priority, j.id
+                ) o CROSS JOIN LATERAL (
                     SELECT y.id, y.priority, y.run_at FROM chunks y
-                    WHERE y.status = 'ready' AND y.kind = r.kind AND y.job_id = j.id AND y.run_at <= v_now
+                    WHERE y.status = 'ready' AND y.kind = r.kind AND y.job_id = o.id AND y.run_at <= v_now
                     ORDER BY y.id LIMIT greatest(0, r.job_cap - (
-                        SELECT count(*) FROM chunks f WHERE f.job_id = j.id AND f.status IN ('released', 'running')))
+                        SELECT count(*) FROM chunks f WHERE f.job_id = o.id AND f.status IN ('released', 'running')))
                 ) z
-                WHERE r.job_cap IS NOT NULL AND j.tenant_id = r.tenant_id AND j.status IN ('pending', 'processing', 'retrying', 'waiting')
-                ORDER BY z.priority, z.run_at, z.id
                 LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants)))) x
         ) c
         WHERE r.turn_no <= r.room AND r.in_flight + c.nth <= r.hard_cap AND r.up_to[c.priority] + c.nth <= r.cap
