@@ -11,7 +11,11 @@ COMMENT ON COLUMN tenants.max_in_flight_per_job IS 'Chunks of one job released o
 COMMENT ON COLUMN tenants.fallback_after_seconds IS 'After so long without a worker on its own lane the client''s work uses the shared lane until one is back; NULL: never.';
 
 ALTER TABLE api_keys
-    ADD COLUMN extra_windows jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(extra_windows) = 'array'),
+    -- A worker could do nothing with a window that is none, nor with the list of keys that it stands in.
+    ADD COLUMN extra_windows jsonb NOT NULL DEFAULT '[]' CONSTRAINT api_keys_extra_windows CHECK (
+        jsonb_typeof(extra_windows) = 'array' AND NOT jsonb_path_exists(extra_windows, '$[*] ? (!(@.type() == "object"
+            && @.requests.type() == "number" && @.requests >= 1 && @.requests.floor() == @.requests
+            && @.seconds.type() == "number" && @.seconds >= 1 && @.seconds.floor() == @.seconds))')),
     ADD COLUMN reset_hour smallint NOT NULL DEFAULT 0 CHECK (reset_hour BETWEEN 0 AND 23);
 COMMENT ON COLUMN api_keys.extra_windows IS 'More windows beside requests_per_window: [{"requests": 1000, "seconds": 3600}].';
 COMMENT ON COLUMN api_keys.reset_hour IS 'The hour (UTC) at which the provider''s day begins.';
@@ -43,7 +47,8 @@ CREATE TABLE tenant_routes (
 );
 COMMENT ON COLUMN tenant_routes.queue IS 'NULL: the shared lane.';
 CREATE INDEX tenant_routes_config_idx ON tenant_routes (config_id);
-INSERT INTO tenant_routes (tenant_id, queue, config_id) SELECT tenant_id, queue, config_id FROM tenant_lanes;
+INSERT INTO tenant_routes (tenant_id, queue, config_id)
+SELECT tenant_id, queue, config_id FROM tenant_lanes WHERE queue <> 'verification-queue';
 
 CREATE TABLE lane_attendance (
     queue             text PRIMARY KEY,
@@ -66,6 +71,7 @@ CREATE TABLE lane_usage (
     rows       bigint NOT NULL,
     PRIMARY KEY (queue, minute, tenant_id)
 );
+CREATE INDEX lane_usage_minute_idx ON lane_usage (minute);
 
 -- A client's lane as its row says, and as it is in force: not while its work falls back to the shared lane.
 CREATE VIEW configured_lanes WITH (security_invoker = true) AS
