@@ -85,7 +85,8 @@ END $$;
 CREATE OR REPLACE FUNCTION worker_configs_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    v_tenant uuid;
+    v_tenant  uuid;
+    v_left    text;
 BEGIN
     FOR v_tenant IN
         SELECT u.tenant_id FROM users u WHERE u.tenant_id IS NOT NULL AND u.id IN (
@@ -95,7 +96,10 @@ BEGIN
     LOOP
         -- Somebody decided anew: a fall-back from the lane before is over.
         DELETE FROM lane_fallbacks f WHERE f.tenant_id = v_tenant
-            AND NOT EXISTS (SELECT 1 FROM configured_lanes c WHERE c.tenant_id = v_tenant AND c.queue = f.queue);
+            AND NOT EXISTS (SELECT 1 FROM configured_lanes c WHERE c.tenant_id = v_tenant AND c.queue = f.queue)
+        RETURNING f.queue INTO v_left;
+        -- Who is taken off a lane that it had fallen back from stays on the shared one: no change of lane tells of it.
+        IF FOUND THEN PERFORM audit('fallback.ended', v_tenant, jsonb_build_object('queue', v_left)); END IF;
         PERFORM reroute_tenant(v_tenant);
     END LOOP;
     RETURN NULL;
