@@ -77,16 +77,33 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ON CONFLICT (queue, minute, tenant_id) DO UPDATE SET rows = lane_usage.rows + excluded.rows
 $$;
 
+-- Nobody asks for usage of more than a day ago. Answers how many rows are gone.
+CREATE FUNCTION forget_lane_usage() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    n integer;
+BEGIN
+    DELETE FROM lane_usage WHERE minute < clock_timestamp() - interval '25 hours';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END $$;
+
+-- Which tenant and queue a dedicated worker's client has: the lane as its row says, also while the work is on the shared
+-- one because this worker was away.
+CREATE OR REPLACE FUNCTION client_lane(p_client uuid)
+RETURNS TABLE (tenant_id uuid, tenant_slug text, email text, queue text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT t.id, t.slug, u.email, l.queue
+    FROM tenants t LEFT JOIN users u ON u.id = p_client LEFT JOIN configured_lanes l ON l.tenant_id = t.id
+    WHERE t.id = coalesce(u.tenant_id, p_client)
+$$;
+
 -- Put a client on a lane of its own, by one of its people; the person's active row is changed, else one is made.
 CREATE FUNCTION client_set_lane(p_user uuid, p_queue text, p_hint text, p_notes text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     v_id uuid;
 BEGIN
-    -- What others of the client's people have would compete with it.
-    UPDATE worker_configs wc SET is_active = false FROM users u
-    WHERE u.id = wc.user_id AND wc.is_active AND wc.user_id <> p_user
-      AND u.tenant_id = (SELECT x.tenant_id FROM users x WHERE x.id = p_user);
     UPDATE worker_configs SET worker_mode = 'dedicated', verification_queue = p_queue,
         api_key_hint = coalesce(p_hint, api_key_hint), notes = coalesce(p_notes, notes)
     WHERE user_id = p_user AND is_active RETURNING id INTO v_id;
@@ -94,6 +111,10 @@ BEGIN
         INSERT INTO worker_configs (user_id, worker_mode, verification_queue, api_key_hint, notes, is_active)
         VALUES (p_user, 'dedicated', p_queue, p_hint, p_notes, true) RETURNING id INTO v_id;
     END IF;
+    -- What others of the client's people have would compete with it. Last, so that the client goes from lane to lane at once.
+    UPDATE worker_configs wc SET is_active = false FROM users u
+    WHERE u.id = wc.user_id AND wc.is_active AND wc.user_id <> p_user
+      AND u.tenant_id = (SELECT x.tenant_id FROM users x WHERE x.id = p_user);
     RETURN v_id;
 END $$;
 
@@ -146,12 +167,22 @@ BEGIN
     FROM jsonb_each(to_jsonb(v_before)) b JOIN jsonb_each(to_jsonb(v_after)) a USING (key) WHERE a.value IS DISTINCT FROM b.value;
     IF v_changes <> '{}' THEN
         PERFORM audit('client.changed', p_tenant, v_changes);
-        -- Weight and policy of keys are kept by the workers.
-        PERFORM pg_notify('laneway_keys', p_tenant::text);
-        PERFORM pg_notify('laneway_ready', '');
     END IF;
     RETURN v_changes;
 END $$;
+
+-- Whoever changes them: workers keep weight and policy of keys, dispatchers go by the caps.
+CREATE FUNCTION tenant_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    -- What the keys of before could not give those of now may.
+    IF NEW.key_policy <> OLD.key_policy THEN DELETE FROM lane_holds WHERE tenant_id = NEW.id; END IF;
+    PERFORM pg_notify('laneway_keys', NEW.id::text);
+    PERFORM pg_notify('laneway_ready', '');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tenants_notify AFTER UPDATE OF weight, key_policy, max_in_flight, max_in_flight_per_job ON tenants
+    FOR EACH ROW EXECUTE FUNCTION tenant_changed();
 
 -- Add a key of a client (p_tenant NULL: the platform's), already encrypted. NULL: it is there.
 CREATE FUNCTION key_add(p_tenant uuid, p_provider text, p_fingerprint text, p_secret bytea, p_hint text, p_limits jsonb)

@@ -17,7 +17,7 @@ DECLARE
     f text;
 BEGIN
     FOREACH f IN ARRAY ARRAY['clients_overview(double precision, uuid)', 'audit_log(uuid, integer, bigint)', 'lane_watch()',
-        'add_lane_usage(jsonb)', 'client_set_lane(uuid, text, text, text)', 'client_set_active(uuid, boolean)',
+        'add_lane_usage(jsonb)', 'forget_lane_usage()', 'client_set_lane(uuid, text, text, text)', 'client_set_active(uuid, boolean)',
         'client_remove_lane(uuid)', 'client_set(uuid, jsonb)', 'key_add(uuid, text, text, bytea, text, jsonb)',
         'key_set(uuid, jsonb)', 'key_remove(uuid)', 'key_secret(uuid)', 'keys_for(uuid, text)', 'keys_overview()',
         'tend_lanes(double precision)', 'attended_queues(double precision)', 'laneway_actor()'] LOOP
@@ -25,4 +25,4 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO {app_role}', f);
     END LOOP;
 END $$;
-REVOKE ALL ON FUNCTION audit(text, uuid, jsonb), check_worker_config() FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit(text, uuid, jsonb), check_worker_config(), tenant_changed() FROM PUBLIC;
