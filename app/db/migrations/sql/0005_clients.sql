@@ -13,9 +13,9 @@ COMMENT ON COLUMN tenants.fallback_after_seconds IS 'After so long without a wor
 ALTER TABLE api_keys
     -- A worker could do nothing with a window that is none, nor with the list of keys that it stands in.
     ADD COLUMN extra_windows jsonb NOT NULL DEFAULT '[]' CONSTRAINT api_keys_extra_windows CHECK (
-        jsonb_typeof(extra_windows) = 'array' AND NOT jsonb_path_exists(extra_windows, '$[*] ? (!(@.type() == "object"
-            && @.requests.type() == "number" && @.requests >= 1 && @.requests.floor() == @.requests
-            && @.seconds.type() == "number" && @.seconds >= 1 && @.seconds.floor() == @.seconds))')),
+        CASE WHEN jsonb_typeof(extra_windows) = 'array' THEN jsonb_array_length(extra_windows) = jsonb_array_length(
+            jsonb_path_query_array(extra_windows, 'strict $[*] ? (@.requests >= 1 && @.requests.floor() == @.requests
+                && @.seconds >= 1 && @.seconds.floor() == @.seconds)')) ELSE false END),
     ADD COLUMN reset_hour smallint NOT NULL DEFAULT 0 CHECK (reset_hour BETWEEN 0 AND 23);
 COMMENT ON COLUMN api_keys.extra_windows IS 'More windows beside requests_per_window: [{"requests": 1000, "seconds": 3600}].';
 COMMENT ON COLUMN api_keys.reset_hour IS 'The hour (UTC) at which the provider''s day begins.';
