@@ -142,7 +142,10 @@ class World:
     def empty(self) -> None:
         """Take everything away."""
         with self.owner.begin() as c:
-            c.execute(text("TRUNCATE tenants, workers, job_items, job_results CASCADE"))
+            c.execute(
+                text("""TRUNCATE tenants, workers, job_items, job_results, audit_events, lane_attendance
+                        CASCADE""")
+            )
         self.tenants.clear()
 
 

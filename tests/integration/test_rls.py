@@ -62,6 +62,12 @@ def acme(app: Engine) -> Tenant:
         "INSERT INTO lane_holds (tenant_id, kind, until, reason) VALUES (:t, 'verify', now() + interval '1 day', 'x')",
         values,
     )
+    # From a lane that it has no more, so that its own stays in force.
+    owner_sql("INSERT INTO lane_fallbacks (tenant_id, queue) VALUES (:t, 'before')", values)
+    owner_sql(
+        "INSERT INTO lane_usage (minute, queue, tenant_id, rows) VALUES (now(), 'verification-queue', :t, 1)",
+        values,
+    )
     return tenant
 
 
@@ -204,6 +210,16 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "SELECT reroute_tenant(gen_random_uuid())",
         "SELECT ledger_bury(1, 'x')",
         "SELECT line_up_suspects()",
+        "SELECT audit('lane.changed', NULL)",
+        "INSERT INTO audit_events (actor, action) VALUES ('me', 'x')",
+        "UPDATE audit_events SET actor = 'another'",
+        "DELETE FROM audit_events",
+        "UPDATE tenants SET key_policy = 'platform'",
+        "UPDATE worker_configs SET is_active = false",
+        "INSERT INTO tenant_routes (tenant_id) VALUES (gen_random_uuid())",
+        "DELETE FROM lane_fallbacks",
+        "INSERT INTO lane_attendance (queue) VALUES ('x')",
+        "INSERT INTO lane_usage VALUES (now(), 'x', laneway_tenant(), 1)",
         "SELECT make_partitions('2031-05-01', 1)",
         "SELECT ensure_partitions(current_date, 25)",
         "SELECT ensure_partitions(current_date, 0)",
