@@ -13,7 +13,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Misconfigured
 
-Number = Annotated[list[int], NoDecode]
+#: Separated by commas.
+Names = Annotated[list[str], NoDecode]
+#: One group a client, separated by semicolons; within a group one entry a key, separated by commas. Nothing: no group.
+SecretGroups = Annotated[list[list[SecretStr]], NoDecode]
+NumberGroups = Annotated[list[list[int]], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -104,18 +108,23 @@ class Settings(BaseSettings):
     limit_horizon_ms: int = Field(default=2_000, ge=100)
     health_open_seconds: int = Field(default=300, ge=1)
 
-    # --- a dedicated worker (docs: "A worker for one client") --------------------------------------
+    # --- a dedicated worker (docs: "A worker for one client", "A worker for several clients") ------
     worker_mode: Literal["shared", "dedicated"] = "shared"
-    dedicated_client_id: str | None = None
-    verification_queue: str | None = None
-    mailtester_api_keys: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
-    mailtester_key_spacings: Number = Field(default_factory=list)
-    mailtester_key_daily_limits: Number = Field(default_factory=list)
-    mailtester_key_requests_per_30s: Number = Field(default_factory=list)
+    dedicated_client_id: Names = Field(default_factory=list)
+    verification_queue: Names = Field(default_factory=list)
+    mailtester_api_keys: SecretGroups = Field(default_factory=list)
+    mailtester_key_spacings: NumberGroups = Field(default_factory=list)
+    mailtester_key_daily_limits: NumberGroups = Field(default_factory=list)
+    mailtester_key_requests_per_30s: NumberGroups = Field(default_factory=list)
 
     # --- logs --------------------------------------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
+
+    @field_validator("dedicated_client_id", "verification_queue", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _parts(value) if isinstance(value, str) else value
 
     @field_validator(
         "mailtester_api_keys",
@@ -125,10 +134,10 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+    def _split_groups(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [_parts(group) for group in value.split(";")] if value.strip() else []
 
     @property
     def owner_url(self) -> str:
@@ -139,6 +148,10 @@ class Settings(BaseSettings):
     def limits_url(self) -> str:
         """The Redis that holds provider limits."""
         return self.rate_limit_redis_url or self.redis_url
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 @lru_cache

@@ -4,82 +4,27 @@ The step runs in the worker's main process; pool children of prefork workers inh
 """
 
 import sys
-import time
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import dispose_after_fork
-from app.db.scope import system_scope, tenant_scope
+from app.db.scope import system_scope
 from app.errors import LanewayError
-from app.jobs.lease import lift_holds
 from app.logs import configure_logging
-from app.settings import get_settings
-from app.verification.key_registry import public_facts
-from routing import queues as queue_names
-from routing.worker_configs import find_client
-from tasks import worker_mode
 from tasks.dispatch_loop import DispatchLoop
-from tasks.presence import Presence
+from tasks.greeting import greet
 from tasks.runtime import runtime
 
 log = structlog.get_logger(__name__)
-#: Servers that start together come up in any order; this long a worker waits for PostgreSQL.
-DATABASE_PATIENCE_SECONDS = 30.0
 
 
 def refuse(error: LanewayError) -> None:
     """End this worker with the reason and exit code 78 (EX_CONFIG of sysexits.h)."""
     print(f"This worker can't start: {error.message}", file=sys.stderr, flush=True)
     raise SystemExit(78)
-
-
-def greet(queues: list[str]) -> Presence:
-    """Check the environment of this worker, log what it is, and return its presence (name and slots still to be set)."""
-    settings = get_settings()
-    if settings.worker_mode == "shared":
-        shown = [public_facts(key) for key in worker_mode.environment_keys(settings)]
-        return Presence(name="", mode="shared", slots=0, queues=queues, keys=shown)
-    client = worker_mode.dedicated_client(settings)
-    queue = worker_mode.dedicated_queue(settings)
-    keys = worker_mode.environment_keys(settings)
-    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
-    while True:
-        try:
-            with system_scope() as connection:
-                lane = find_client(connection, client)
-            break
-        except OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-    warning = worker_mode.check_client(settings, lane)
-    if keys and lane is not None:
-        # A hold was made by the keys of before; these may have something to give.
-        with tenant_scope(lane.tenant_id) as connection:
-            lift_holds(connection, queue_names.KINDS["verify"].name)
-    lines = [
-        "🔒 DEDICATED WORKER MODE",
-        f"   Client ID: {client}",
-        f"   Queue: {queue}",
-        f"   Keys: {len(keys)}"
-        + ("" if keys else " (none here: the client's keys of the database are used)"),
-        f"🚀 Starting queue poller for: {queue}",
-        "🔒 Dedicated mode - processing only jobs from this queue",
-    ]
-    print("\n".join(lines), flush=True)
-    if warning:
-        log.warning("dedicated_queue_mismatch", detail=warning)
-    return Presence(
-        name="",
-        mode="dedicated",
-        slots=0,
-        queues=queues,
-        client_id=client,
-        keys=[public_facts(key) for key in keys],
-    )
 
 
 class DispatchStep(bootsteps.StartStopStep):
@@ -107,6 +52,7 @@ class DispatchStep(bootsteps.StartStopStep):
             running=runtime.running,
             rows_per_second=runtime.rows_per_second,
             on_keys_changed=runtime.keys_changed,
+            usage=runtime.usage,
         )
         runtime.kick = self.loop.kick
         self.loop.start()
@@ -127,6 +73,15 @@ class DispatchStep(bootsteps.StartStopStep):
 def _drain(**_: Any) -> None:
     # Sent as soon as SIGTERM arrives, before Celery begins to wait for its running tasks.
     runtime.drain()
+
+
+@signals.worker_shutdown.connect
+def _write_usage(**_: Any) -> None:
+    # When the pool has ended: what was recorded while it drained counts too.
+    try:
+        runtime.usage.flush(system_scope)
+    except SQLAlchemyError as error:
+        log.warning("usage_not_written", error=type(error).__name__)
 
 
 @signals.worker_process_init.connect

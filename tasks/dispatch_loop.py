@@ -22,6 +22,7 @@ from app.db.scope import system_scope
 from app.jobs import release as ledger
 from app.settings import get_settings
 from tasks import dispatcher
+from tasks.lane_usage import LaneUsage
 from tasks.presence import Presence
 from tasks.routes import router
 
@@ -46,6 +47,7 @@ class DispatchLoop(threading.Thread):
         running: Callable[[], int],
         rows_per_second: Callable[[], float],
         on_keys_changed: Callable[[], None],
+        usage: LaneUsage,
     ) -> None:
         super().__init__(name="laneway-dispatch", daemon=True)
         self._app = app
@@ -53,6 +55,7 @@ class DispatchLoop(threading.Thread):
         self._running = running
         self._rate = rows_per_second
         self._on_keys_changed = on_keys_changed
+        self._usage = usage
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -118,6 +121,7 @@ class DispatchLoop(threading.Thread):
                     connection, running=self._running(), rows_per_second=self._rate()
                 )
             self._next_presence = now + PRESENCE_SECONDS
+            self._usage.flush(system_scope)
         if now >= self._next_recover:
             dispatcher.recover()
             self._next_recover = now + RECOVER_SECONDS

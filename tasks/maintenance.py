@@ -7,6 +7,7 @@ from celery import shared_task
 from sqlalchemy import text
 
 from app.db.scope import system_scope
+from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
 from tasks import presence
@@ -23,7 +24,10 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone, remove files without a job; `skipped` when this tick was done."""
+    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, remove files without a job.
+
+    `skipped` when this tick was done.
+    """
     now = datetime.now(UTC)
     due = datetime.fromtimestamp(now.timestamp() // PERIOD_SECONDS * PERIOD_SECONDS, UTC)
     with system_scope() as connection:
@@ -31,9 +35,14 @@ def housekeeping() -> str:
             return "skipped"
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
+        usage = ledger.forget_usage(connection)
         connection.execute(_OLD_TICKS)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
-        "housekeeping", partitions_made=partitions, workers_forgotten=gone, files_removed=orphans
+        "housekeeping",
+        partitions_made=partitions,
+        workers_forgotten=gone,
+        usage_forgotten=usage,
+        files_removed=orphans,
     )
     return "done"

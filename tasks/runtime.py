@@ -15,10 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 
 from app.settings import get_settings
+from tasks.lane_usage import LaneUsage
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -38,6 +40,8 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[concurrent.futures.Future[Any]] = set()
         self._recorded: deque[tuple[float, int]] = deque()
+        #: Rows recorded by lane and client; written with the presence.
+        self.usage = LaneUsage()
         self._on_close: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._on_keys: list[Callable[[], None]] = []
         #: Asks the dispatcher for a round; the bootstep puts its own here.
@@ -79,9 +83,10 @@ class Runtime:
         """Return how many chunks this process works on."""
         return len(self._running)
 
-    def recorded(self, rows: int) -> None:
-        """Note that rows were recorded, for the rate."""
+    def recorded(self, queue: str, tenant_id: UUID, rows: int) -> None:
+        """Note that rows of a client were recorded, out of a lane's queue: for the rate and the lane's usage."""
         self._recorded.append((time.monotonic(), rows))
+        self.usage.add(queue, tenant_id, rows)
 
     def rows_per_second(self) -> float:
         """Return the rows recorded a second over the last ten seconds."""

@@ -1,7 +1,8 @@
 """Builds what verification needs once per worker process, and keeps the counts of calls moving to PostgreSQL."""
 
 import asyncio
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import aiohttp
 import structlog
@@ -22,6 +23,8 @@ from tasks.worker_mode import environment_keys
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
 COUNT_SECONDS = 1.0
+#: Pools that nobody uses are looked for this often.
+SWEEP_SECONDS = 60.0
 
 
 class VerificationTools:
@@ -42,9 +45,8 @@ class VerificationTools:
             self._usage,
             runtime.in_thread,
             environment=environment_keys(settings),
-            is_dedicated=settings.worker_mode == "dedicated",
         )
-        self._counting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def build(cls, settings: Settings, runtime: Runtime) -> Self:
@@ -53,13 +55,13 @@ class VerificationTools:
         connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30)
         session = aiohttp.ClientSession(connector=connector, request_class=NotingRequest)
         tools = cls(settings, runtime, session)
-        tools._counting = asyncio.create_task(tools._count())
+        tools._tasks = [asyncio.create_task(tools._count()), asyncio.create_task(tools._sweep())]
         runtime.on_keys_changed(tools.keys.invalidate)
         await tools._provider.open_ahead()
         return tools
 
-    def for_run(self) -> Tools:
-        """Return the collaborators of one chunk's run."""
+    def for_run(self, on_recorded: Callable[[int], Any]) -> Tools:
+        """Return the collaborators of one chunk's run, which tells `on_recorded` how many rows it recorded."""
         return Tools(
             settings=self._settings,
             worker_id=WORKER_ID,
@@ -68,9 +70,18 @@ class VerificationTools:
             pool_for=self.keys.pool_for,
             in_thread=self._runtime.in_thread,
             drain_by=lambda: self._runtime.drain_by,
-            on_recorded=self._runtime.recorded,
+            on_recorded=on_recorded,
             on_call=self._counter.count,
         )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                if dropped := await self.keys.drop_unused():
+                    log.info("key_pools_dropped", pools=dropped)
+            except Exception:
+                log.exception("key_pools_not_dropped")
 
     async def _count(self) -> None:
         while True:

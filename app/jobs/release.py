@@ -4,7 +4,8 @@ These call the functions of the migrations' `release` and `ledger` files, which 
 role of the workers can trigger a release, and can still not read another tenant's rows.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -48,6 +49,8 @@ _RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
 _OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
 _TEND = text("SELECT tend_lanes(:presence)")
+_ADD_USAGE = text("SELECT add_lane_usage(CAST(:rows AS jsonb))")
+_FORGET_USAGE = text("SELECT forget_lane_usage()")
 _NEXT_DUE = text("SELECT ledger_next_due(:ahead)")
 
 
@@ -93,6 +96,19 @@ def recall(connection: Connection, chunk_ids: Sequence[int]) -> int:
 def tend_lanes(connection: Connection, presence_seconds: float) -> int:
     """Note lanes without a worker, and let clients fall back and come back; return how many changed lanes."""
     return int(connection.execute(_TEND, {"presence": presence_seconds}).scalar_one())
+
+
+def add_usage(connection: Connection, rows: Mapping[tuple[str, UUID], int]) -> None:
+    """Add rows done, by queue and client, to the minute that is running; a client that is gone is left out."""
+    told = [
+        {"queue": queue, "tenant_id": str(tenant), "rows": n} for (queue, tenant), n in rows.items()
+    ]
+    connection.execute(_ADD_USAGE, {"rows": json.dumps(told)})
+
+
+def forget_usage(connection: Connection) -> int:
+    """Remove the counts of more than a day ago; return how many rows."""
+    return int(connection.execute(_FORGET_USAGE).scalar_one())
 
 
 def next_due(connection: Connection, ahead_seconds: float) -> float | None:

@@ -1,15 +1,17 @@
 """Which keys serve which client in this process.
 
-A dedicated worker's environment keys win for its client. Otherwise the client's own enabled keys of the database, else
-the platform's; on a shared worker keys of the environment stand for the platform's. Clients that share keys share one
-`KeyPool`, which takes them in turns by their weights. Rows are read again when
-PostgreSQL notifies an edit, and every half minute in case a notice was missed.
+Keys of a dedicated worker's environment serve the client that they are named for, and nobody else; they win over the
+table's. Otherwise the client's policy decides between its own enabled keys of the database and the platform's; keys of a
+shared worker's environment stand for the platform's. Clients that share keys share one `KeyPool`, which takes them in
+turns by their weights. Rows are read again when PostgreSQL notifies an edit, and every half minute in case a notice was
+missed; what nobody has used for an hour is dropped.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -26,14 +28,24 @@ from routing.rate_limits.limits import LimitPolicy
 
 PROVIDER = "mailtester"
 REFRESH_SECONDS = 30.0
+#: A client that asked for no key for so long, as one that was rerouted away, costs this process nothing more.
+UNUSED_SECONDS = 3600.0
 ENVIRONMENT_WINDOW_SECONDS = 30
+#: Limits of the environment are as new as the process: an older row with the same key does not undo them.
+STARTED_MS = int(time.time() * 1_000)
 
-_WEIGHT = text("SELECT weight FROM tenants")
+#: With which of the named clients this tenant is: by its own id, or by that of one of its people.
+_CLIENT = text("""
+    SELECT weight, key_policy,
+        ARRAY(SELECT c FROM unnest(CAST(:clients AS uuid[])) AS c
+            WHERE c = tenants.id OR c IN (SELECT id FROM users)) AS named
+    FROM tenants
+""")
 _KEYS = text("SELECT * FROM keys_for(:tenant, :provider)")
 
 
 class EnvironmentKey(Protocol):
-    """A key of the worker's environment with its limits."""
+    """A key of the worker's environment with its limits. `client_id` is a user's or a tenant's; None: a shared worker's."""
 
     @property
     def secret(self) -> SecretStr: ...
@@ -43,6 +55,33 @@ class EnvironmentKey(Protocol):
     def daily_limit(self) -> int: ...
     @property
     def requests_per_30s(self) -> int: ...
+    @property
+    def client_id(self) -> UUID | None: ...
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A pool, and when somebody last asked for it, on the monotonic clock."""
+
+    pool: KeyPool
+    used_at: float
+
+
+@dataclass(slots=True)
+class _Serving:
+    """The pool of a client, until when its keys need not be read again, and when the client last asked."""
+
+    kept: _Kept
+    fresh_until: float
+    used_at: float
+
+
+class _Choice(NamedTuple):
+    """The keys of a client, by the name of their pool, and the client's weight."""
+
+    pool: str
+    keys: Sequence[ProviderKey]
+    weight: float
 
 
 class KeyRegistry:
@@ -55,19 +94,22 @@ class KeyRegistry:
         usage: KeyUsage,
         in_thread: InThread,
         *,
-        environment: Sequence[EnvironmentKey] = (),
-        is_dedicated: bool = False,
+        environment: Iterable[EnvironmentKey] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._limiter = limiter
         self._usage = usage
         self._in_thread = in_thread
-        self._environment = [provider_key(key) for key in environment]
-        self._is_dedicated = is_dedicated
+        self._clock = clock
+        #: Client id, None for the platform -> keys of the environment.
+        self._environment: dict[UUID | None, list[ProviderKey]] = {}
+        for key in environment:
+            self._environment.setdefault(key.client_id, []).append(provider_key(key))
         #: Tenant id -> weight; the pools look here at every turn.
         self._weights: dict[str, float] = {}
-        self._pools: dict[str, KeyPool] = {}
-        self._by_tenant: dict[UUID, tuple[float, KeyPool]] = {}
+        self._pools: dict[str, _Kept] = {}
+        self._by_tenant: dict[UUID, _Serving] = {}
         self._loading: dict[UUID, asyncio.Lock] = {}
         self._edits = 0
 
@@ -79,51 +121,85 @@ class KeyRegistry:
     def invalidate(self) -> None:
         """Read the keys again at the next use."""
         self._edits += 1
-        self._by_tenant = {
-            tenant: (0.0, pool) for tenant, (_, pool) in list(self._by_tenant.items())
-        }
+        for serving in list(self._by_tenant.values()):
+            serving.fresh_until = 0.0
 
     async def pool_for(self, tenant_id: UUID) -> KeyPool:
         """Return the pool that serves a client; it may be empty, and then says `no_keys`."""
-        known = self._by_tenant.get(tenant_id)
-        if known and known[0] > time.monotonic():
-            return known[1]
+        if (pool := self._fresh_pool(tenant_id)) is not None:
+            return pool
         async with self._loading.setdefault(tenant_id, asyncio.Lock()):
-            known = self._by_tenant.get(tenant_id)
-            if known and known[0] > time.monotonic():
-                return known[1]
+            if (pool := self._fresh_pool(tenant_id)) is not None:
+                return pool
             edits = self._edits
             name, keys, self._weights[str(tenant_id)] = await self._load(tenant_id)
-            pool = self._pools.get(name)
-            if pool is None:
-                pool = self._pools[name] = KeyPool(
-                    name, keys, self._limiter, self._usage, weights=self._weights
-                )
-            else:
-                pool.update_keys(keys)
+            now = self._clock()
+            kept = self._keep(name, keys, now)
             # An edit that was notified while the rows were on their way may not be in them.
             is_current = edits == self._edits
-            self._by_tenant[tenant_id] = (
-                time.monotonic() + REFRESH_SECONDS if is_current else 0.0,
-                pool,
+            self._by_tenant[tenant_id] = _Serving(
+                kept, now + REFRESH_SECONDS if is_current else 0.0, now
             )
-            return pool
+            return kept.pool
 
-    async def _load(self, tenant_id: UUID) -> tuple[str, list[ProviderKey], float]:
-        def read() -> tuple[str, list[ProviderKey], float]:
+    async def drop_unused(self) -> int:
+        """Forget clients and close pools that nobody asked for in an hour; return how many pools."""
+        before = self._clock() - UNUSED_SECONDS
+        for tenant in [t for t, serving in self._by_tenant.items() if serving.used_at < before]:
+            del self._by_tenant[tenant]
+            self._weights.pop(str(tenant), None)
+            lock = self._loading.get(tenant)
+            # A client that is just asking again keeps its lock, and is known again when it has its answer.
+            if lock is not None and not lock.locked():
+                del self._loading[tenant]
+        names = [name for name, kept in self._pools.items() if kept.used_at < before]
+        dropped = [self._pools.pop(name) for name in names]
+        for kept in dropped:
+            await kept.pool.close()
+        return len(dropped)
+
+    def _fresh_pool(self, tenant_id: UUID) -> KeyPool | None:
+        serving, now = self._by_tenant.get(tenant_id), self._clock()
+        if serving is None or serving.fresh_until <= now:
+            return None
+        serving.used_at = serving.kept.used_at = now
+        return serving.kept.pool
+
+    def _keep(self, name: str, keys: Sequence[ProviderKey], now: float) -> _Kept:
+        kept = self._pools.get(name)
+        if kept is None:
+            pool = KeyPool(name, keys, self._limiter, self._usage, weights=self._weights)
+            kept = self._pools[name] = _Kept(pool, now)
+        else:
+            kept.pool.update_keys(keys)
+            kept.used_at = now
+        return kept
+
+    async def _load(self, tenant_id: UUID) -> _Choice:
+        clients = [client for client in self._environment if client is not None]
+
+        def read() -> _Choice:
             with tenant_scope(tenant_id) as connection:
-                weight = float(connection.execute(_WEIGHT).scalar_one_or_none() or 1)
+                client = connection.execute(_CLIENT, {"clients": clients}).one_or_none()
                 rows = connection.execute(_KEYS, {"tenant": tenant_id, "provider": PROVIDER}).all()
-            own = any(row.tenant_id is not None for row in rows)
-            if self._environment and (self._is_dedicated or not own):
-                return "environment", self._environment, weight
-            return (
-                f"tenant:{tenant_id}" if own else "platform",
-                [_stored(row) for row in rows],
-                weight,
-            )
+            if client is None:
+                # Removed just now. No key may serve it, and no pool of others may be emptied for it.
+                return _Choice(f"tenant:{tenant_id}", [], 1)
+            return self._choose(tenant_id, client, rows)
 
         return await self._in_thread(read)
+
+    def _choose(self, tenant_id: UUID, client: Row[Any], rows: Sequence[Row[Any]]) -> _Choice:
+        weight = float(client.weight)
+        if client.named:
+            carried = [key for named in client.named for key in self._environment[named]]
+            return _Choice(f"environment:{tenant_id}", carried, weight)
+        # Also without keys a pool of its own: the platform's is shared, and must not be emptied for one client.
+        if client.key_policy == "own" or any(row.tenant_id is not None for row in rows):
+            return _Choice(f"tenant:{tenant_id}", [_stored(row) for row in rows], weight)
+        if None in self._environment:
+            return _Choice("environment", self._environment[None], weight)
+        return _Choice("platform", [_stored(row) for row in rows], weight)
 
 
 def _stored(row: Row[Any]) -> ProviderKey:
@@ -135,7 +211,11 @@ def _stored(row: Row[Any]) -> ProviderKey:
         spacing_ms=row.spacing_ms,
         windows=(
             *(((per_window, row.window_seconds * 1000),) if per_window else ()),
-            *((extra["requests"], extra["seconds"] * 1000) for extra in row.extra_windows),
+            # A number in JSON may be written 60.0.
+            *(
+                (int(extra["requests"]), int(extra["seconds"]) * 1000)
+                for extra in row.extra_windows
+            ),
         ),
         daily_limit=row.daily_limit,
         reset_hour=row.reset_hour,
@@ -148,6 +228,7 @@ def public_facts(key: EnvironmentKey) -> dict[str, object]:
     """Return what may be shown of a key of the environment: never the secret."""
     known = provider_key(key)
     return {
+        "client_id": key.client_id and str(key.client_id),
         "fingerprint": known.fingerprint,
         "hint": known.hint,
         "spacing_ms": key.spacing_ms,
@@ -167,4 +248,5 @@ def provider_key(key: EnvironmentKey) -> ProviderKey:
         spacing_ms=key.spacing_ms,
         windows=((key.requests_per_30s, ENVIRONMENT_WINDOW_SECONDS * 1000),),
         daily_limit=key.daily_limit,
+        version=STARTED_MS,
     )

@@ -86,13 +86,14 @@ class Recorder:
         async with self._one_at_a_time:
             batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
 
-            def write() -> bool:
+            def write() -> tuple[bool, int]:
                 with tenant_scope(self._lease.tenant_id) as connection:
                     kept = ledger.record(connection, self._lease, batch, seconds=seconds)
-                    return kept.held and action(connection)
+                    return kept.held and action(connection), kept.recorded
 
-            held = await self._tools.in_thread(write)
+            held, recorded = await self._tools.in_thread(write)
             if held:
                 self._buffer.clear()
-                self._tools.on_recorded(len(batch))
+                # With the rows of the list that repeat an address, as every flush tells them.
+                self._tools.on_recorded(recorded)
             return held

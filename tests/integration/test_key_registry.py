@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -15,6 +16,7 @@ from app.settings import get_settings
 from app.verification.key_registry import PROVIDER, KeyRegistry
 from app.verification.key_usage import KeyUsage
 from routing.key_pool import KeyPool
+from routing.rate_limits.errors import LimitsUnavailable
 from routing.rate_limits.limiter import AsyncLimiter
 from tests.conftest import Environment
 from tests.integration.ledger_world import World
@@ -28,11 +30,14 @@ class Carried:
     spacing_ms: int = 250
     daily_limit: int = 100
     requests_per_30s: int = 165
+    client_id: UUID | None = None
 
 
 @pytest.fixture
 def clients(world: World, environment: Environment) -> Iterator[World]:
     """A client with a key of its own, one without, and a key of the platform."""
+    # A key that was used a moment ago, in another test's Redis, would wait a window.
+    world.rows("DELETE FROM key_usage RETURNING 1 AS x")
     world.add_tenant("owner", weight=3)
     world.add_tenant("guest")
     for tenant, secret in ((world.tenants["owner"], "owners-key"), (None, "platform-key")):
@@ -83,22 +88,122 @@ def test_own_keys_come_before_the_platforms_and_weights_are_known(
     with_registry(act, redis_url)
 
 
-@pytest.mark.parametrize("is_dedicated", [True, False])
-def test_keys_of_the_environment_stand_for_the_platforms_and_a_clients_own_worker_knows_best(
-    clients: World, redis_url: str, is_dedicated: bool
+def test_keys_of_a_shared_workers_environment_stand_for_the_platforms(
+    clients: World, redis_url: str
 ) -> None:
     async def act(registry: KeyRegistry) -> None:
         own = await registry.pool_for(clients.tenants["owner"])
         shared = await registry.pool_for(clients.tenants["guest"])
-        assert keys_of(own) == named("carried-key-0001" if is_dedicated else "owners-key")
+        assert keys_of(own) == named("owners-key")
         assert keys_of(shared) == named("carried-key-0001")
 
-    with_registry(
-        act,
-        redis_url,
-        environment=[Carried(SecretStr("carried-key-0001"))],
-        is_dedicated=is_dedicated,
-    )
+    with_registry(act, redis_url, environment=[Carried(SecretStr("carried-key-0001"))])
+
+
+@pytest.mark.parametrize("by", ["user", "tenant"])
+def test_keys_of_a_dedicated_workers_environment_win_for_their_client_and_serve_no_other(
+    clients: World, redis_url: str, by: str
+) -> None:
+    tenant = clients.tenants["owner"]
+    person = clients.add_user("owner", "owner@example.com")
+
+    async def act(registry: KeyRegistry) -> None:
+        own = await registry.pool_for(tenant)
+        other = await registry.pool_for(clients.tenants["guest"])
+        assert keys_of(own) == named("carried-key-0001", "carried-key-0002")
+        assert keys_of(other) == named("platform-key")
+
+    client = person if by == "user" else tenant
+    carried = [Carried(SecretStr(f"carried-key-000{n}"), client_id=client) for n in (1, 2)] + [
+        Carried(SecretStr("another-clients"), client_id=UUID(int=7))
+    ]
+    with_registry(act, redis_url, environment=carried)
+
+
+def test_each_of_several_clients_has_its_own_keys(clients: World, redis_url: str) -> None:
+    owner, guest = clients.tenants["owner"], clients.tenants["guest"]
+
+    async def act(registry: KeyRegistry) -> None:
+        for tenant, key in ((owner, "first-key"), (guest, "second-key")):
+            assert keys_of(await registry.pool_for(tenant)) == named(key)
+
+    carried = [
+        Carried(SecretStr("first-key"), client_id=owner),
+        Carried(SecretStr("second-key"), client_id=guest),
+    ]
+    with_registry(act, redis_url, environment=carried)
+
+
+def test_a_key_of_the_environment_brings_its_limits_though_a_row_has_the_same_key(
+    clients: World, redis_url: str
+) -> None:
+    """The limiter takes no older limits than it has; the row is older than this process's start."""
+    tenant = clients.tenants["owner"]
+    with clients.owner.begin() as c:
+        c.exec_driver_sql("ALTER TABLE api_keys DISABLE TRIGGER api_keys_touch")
+        c.exec_driver_sql("UPDATE api_keys SET updated_at = now() - interval '1 day'")
+        c.exec_driver_sql("ALTER TABLE api_keys ENABLE TRIGGER api_keys_touch")
+
+    async def reserve(registry: KeyRegistry) -> None:
+        pool = await registry.pool_for(tenant)
+        await pool.acquire(str(tenant))
+        await pool.close()
+
+    def spacing() -> object:
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            return client.hget(f"{{rl}}:key:{fingerprint(PROVIDER, 'owners-key')}", "spacing")
+
+    with_registry(reserve, redis_url)
+    mine = [Carried(SecretStr("owners-key"), spacing_ms=777, client_id=tenant)]
+    with_registry(reserve, redis_url, environment=mine)
+    assert spacing() == "777"
+    with_registry(reserve, redis_url)
+    assert spacing() == "777"
+
+
+def test_what_nobody_uses_for_an_hour_is_dropped_and_can_come_back(
+    clients: World, redis_url: str
+) -> None:
+    moment = [1_000.0]
+    owner, guest = clients.tenants["owner"], clients.tenants["guest"]
+
+    async def act(registry: KeyRegistry) -> None:
+        gone = await registry.pool_for(owner)
+        await gone.acquire(str(owner))
+        kept = await registry.pool_for(guest)
+        assert await registry.drop_unused() == 0
+        moment[0] += 3_000
+        assert await registry.pool_for(guest) is kept
+        moment[0] += 601
+        assert await registry.drop_unused() == 1
+        assert await registry.pool_for(guest) is kept
+        assert (set(registry._by_tenant), set(registry._weights)) == ({guest}, {str(guest)})
+        assert set(registry._pools) == {"platform"}
+        assert set(registry._loading) == {guest}
+        with pytest.raises(LimitsUnavailable):
+            await gone.acquire(str(owner))
+        again = await registry.pool_for(owner)
+        assert again is not gone
+        await again.acquire(str(owner))
+        await again.close()
+
+    with_registry(act, redis_url, clock=lambda: moment[0])
+
+
+def test_a_pool_is_kept_while_one_of_its_clients_uses_it(clients: World, redis_url: str) -> None:
+    moment = [1_000.0]
+    clients.add_tenant("visitor")
+
+    async def act(registry: KeyRegistry) -> None:
+        pool = await registry.pool_for(clients.tenants["guest"])
+        moment[0] += 3_000
+        assert await registry.pool_for(clients.tenants["visitor"]) is pool
+        moment[0] += 3_000
+        assert await registry.drop_unused() == 0
+        assert set(registry._by_tenant) == {clients.tenants["visitor"]}
+        assert await registry.pool_for(clients.tenants["guest"]) is pool
+
+    with_registry(act, redis_url, clock=lambda: moment[0])
 
 
 def test_an_edit_is_seen_at_the_next_use_also_one_that_comes_while_keys_are_read(

@@ -1,0 +1,90 @@
+"""A worker's first words: its environment is checked against the database, what it is stands in the log and in its presence."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from app.db.scope import system_scope, tenant_scope
+from app.jobs.lease import lift_holds
+from app.settings import Settings, get_settings
+from app.verification.key_registry import public_facts
+from routing import queues as queue_names
+from routing.worker_configs import ClientLane, find_client
+from tasks import worker_mode
+from tasks.presence import Presence
+from tasks.worker_mode import DedicatedLane, EnvironmentKey
+
+log = structlog.get_logger(__name__)
+#: Servers that start together come up in any order; this long a worker waits for PostgreSQL.
+DATABASE_PATIENCE_SECONDS = 30.0
+
+
+def greet(queues: list[str]) -> Presence:
+    """Check the environment of this worker, log what it is, and return its presence (name and slots still to be set).
+
+    Raises `Misconfigured`, and `OperationalError` when PostgreSQL does not come up.
+    """
+    settings = get_settings()
+    keys = worker_mode.environment_keys(settings)
+    presence = Presence(
+        name="",
+        mode=settings.worker_mode,
+        slots=0,
+        queues=queues,
+        keys=[public_facts(key) for key in keys],
+    )
+    if settings.worker_mode == "dedicated":
+        lanes = _greet_clients(settings, keys)
+        # With several, each key tells its client.
+        presence.client_id = lanes[0].client if len(lanes) == 1 else None
+    return presence
+
+
+def banner(lanes: Sequence[DedicatedLane], keys: Sequence[EnvironmentKey]) -> str:
+    """Return the lines that a dedicated worker prints when it starts."""
+    lines = ["🔒 DEDICATED WORKER MODE"]
+    for lane in lanes:
+        n = sum(key.client_id == lane.client for key in keys)
+        lines += [
+            f"   Client ID: {lane.client}",
+            f"   Queue: {lane.queue}",
+            f"   Keys: {n}"
+            + ("" if n else " (none here: the client's keys of the database are used)"),
+        ]
+    lines += [f"🚀 Starting queue poller for: {lane.queue}" for lane in lanes]
+    these = "this queue" if len(lanes) == 1 else "these queues"
+    return "\n".join([*lines, f"🔒 Dedicated mode - processing only jobs from {these}"])
+
+
+def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> list[DedicatedLane]:
+    lanes = worker_mode.dedicated_lanes(settings)
+    found = _find_clients(lanes)
+    warnings = [
+        worker_mode.check_client(lane, client) for lane, client in zip(lanes, found, strict=True)
+    ]
+    known = [client for client in found if client is not None]
+    worker_mode.check_clients_differ(known)
+    with_keys = {key.client_id for key in keys}
+    for lane, client in zip(lanes, known, strict=True):
+        if lane.client in with_keys:
+            # A hold was made by the keys of before; these may have something to give.
+            with tenant_scope(client.tenant_id) as connection:
+                lift_holds(connection, queue_names.KINDS["verify"].name)
+    print(banner(lanes, keys), flush=True)
+    for warning in filter(None, warnings):
+        log.warning("dedicated_queue_mismatch", detail=warning)
+    return lanes
+
+
+def _find_clients(lanes: Sequence[DedicatedLane]) -> list[ClientLane | None]:
+    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            with system_scope() as connection:
+                return [find_client(connection, lane.client) for lane in lanes]
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
