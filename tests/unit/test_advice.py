@@ -97,7 +97,7 @@ def test_never_more_than_the_keys_feed_and_never_none_while_there_is_work(
 
 def test_a_lane_whose_clients_fell_back_wants_a_worker_though_it_is_empty() -> None:
     found = advise(load(0, is_wanted=True), keys(4.0), GIVEN)
-    assert (found.workers, found.text) == (1, "Start 1 worker: 1 in all.")
+    assert (found.workers, found.text) == (1, "Start 1 worker.")
 
 
 def test_without_a_key_no_number_of_workers_helps() -> None:
