@@ -133,9 +133,8 @@ def _words(advice: Advice, load: Load, keys: LaneKeys) -> str | None:
     if not keys.count:
         return "No key is in force for its clients: add one. More workers do not help."
     if load.workers < advice.workers:
-        if not load.workers:
-            return f"Start {_workers(advice.workers)}."
-        return f"Start {advice.workers - load.workers} more: it wants {_workers(advice.workers)}."
+        more = f"{advice.workers - load.workers} more: it wants " if load.workers else ""
+        return f"Start {more}{_workers(advice.workers)}."
     if advice.is_surplus:
         return f"More slots than the keys can feed: {_workers(advice.workers_fed or 1)} would do."
     if advice.is_bound_by_keys:

@@ -14,7 +14,6 @@ from app.jobs.advice import Advice, Assumptions, Load, advise, drain_seconds
 from app.jobs.lane_keys import KeyBook, LaneKeys
 
 _LANES = text("SELECT *, clock_timestamp() AS at FROM lanes_overview(:presence)")
-_ROWS = text("SELECT queue, kind, rows_left FROM lane_rows()")
 _WATCH = text("SELECT * FROM lane_watch()")
 _OWN = text("SELECT queue FROM lane_routes()")
 _KINDS = text("SELECT kind, per_tenant FROM chunk_kinds")
@@ -83,7 +82,6 @@ class _Seen:
     """What stands beside a lane's own row; `keys` is None where the work makes no calls."""
 
     is_own: bool
-    rows: int | None
     messages: int | None
     watch: Row[Any] | None
     rate: float | None
@@ -101,7 +99,6 @@ def lane_overview(
     """Return every lane, by queue. Needs no tenant's scope; `redis` None or silent leaves `messages` open."""
     presence = {"presence": presence_seconds}
     rows = connection.execute(_LANES, presence).all()
-    left = {(row.queue, row.kind): row.rows_left for row in connection.execute(_ROWS)}
     watch = {row.queue: row for row in connection.execute(_WATCH)}
     own = set(connection.execute(_OWN).scalars())
     own |= {row.queue for row in watch.values() if row.fallback_since}
@@ -112,7 +109,6 @@ def lane_overview(
     seen = [
         _Seen(
             is_own=row.queue in own,
-            rows=left.get((row.queue, row.kind), 0) if row.kind in per_tenant else None,
             messages=lengths[row.queue],
             watch=watch.get(row.queue),
             rate=getattr(workers.get(row.queue), "rate", None),
@@ -121,7 +117,11 @@ def lane_overview(
         )
         for row in rows
     ]
-    sharing = sum(1 for lane in seen if lane.rows and lane.keys and lane.keys.is_platform)
+    sharing = sum(
+        1
+        for row, lane in zip(rows, seen, strict=True)
+        if row.rows_left and lane.keys and lane.keys.is_platform
+    )
     given = assumptions or Assumptions()
     return [_lane(row, lane, sharing, given) for row, lane in zip(rows, seen, strict=True)]
 
@@ -141,7 +141,7 @@ def _lane(row: Row[Any], seen: _Seen, sharing: int, given: Assumptions) -> LaneR
         deferred=row.deferred,
         released=row.released,
         running=row.running,
-        rows_left=seen.rows,
+        rows_left=row.rows_left,
         oldest_seconds=None if row.oldest_seconds is None else round(row.oldest_seconds, 1),
         drain_seconds=_drain(row, seen, counted),
         workers=row.workers,
@@ -181,17 +181,17 @@ def _seconds(length: timedelta) -> float:
 
 
 def _drain(row: Row[Any], seen: _Seen, keys: LaneKeys | None) -> float | None:
-    if keys is None or not seen.rows:
+    if keys is None or not row.rows_left:
         return None
     rate = float(seen.rate or 0.0)
     held = (row.held_until - row.at).total_seconds() if row.held_until and not rate else 0.0
-    seconds = drain_seconds(seen.rows, rate, keys, held)
+    seconds = drain_seconds(row.rows_left, rate, keys, held)
     return None if seconds is None else round(seconds, 1)
 
 
 def _load(row: Row[Any], seen: _Seen) -> Load:
     return Load(
-        rows=seen.rows or 0,
+        rows=row.rows_left or 0,
         rate=float(seen.rate or 0.0),
         running=row.running,
         workers=row.workers,

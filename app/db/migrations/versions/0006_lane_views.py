@@ -19,5 +19,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the functions away; no row is touched."""
-    op.execute("DROP FUNCTION lane_rows(), shared_lane_parts(), own_keys_only()")
+    """The lanes' views would be missing; go back with a backup."""
+    raise NotImplementedError("Restore a backup to go back before this revision.")
