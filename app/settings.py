@@ -108,6 +108,14 @@ class Settings(BaseSettings):
     limit_horizon_ms: int = Field(default=2_000, ge=100)
     health_open_seconds: int = Field(default=300, ge=1)
 
+    # --- advice to operators: how many workers a lane wants ------------------------------------------
+    #: A lane's backlog should be done within this long, as far as its keys allow.
+    drain_target_seconds: float = Field(default=3_600.0, gt=0)
+    #: What one call to the provider takes, where a lane does not show it.
+    typical_call_seconds: float = Field(default=2.0, gt=0)
+    #: Slots (`-c`) of a worker on a lane that has none to look at.
+    slots_per_worker: int = Field(default=64, ge=1)
+
     # --- a dedicated worker (docs: "A worker for one client", "A worker for several clients") ------
     worker_mode: Literal["shared", "dedicated"] = "shared"
     dedicated_client_id: Names = Field(default_factory=list)

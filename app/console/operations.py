@@ -3,13 +3,13 @@
 from flask import render_template
 
 from app.console.frame import pages
-from app.http.lanes import read_keys, read_lanes
+from app.http.lanes import read_keys, read_lanes, read_shared_parts
 
 
 @pages.get("/lanes")
 def lanes() -> str:
-    """Show what waits and runs in each lane, and who serves it."""
-    return render_template("console/lanes.html", lanes=read_lanes())
+    """Show what waits and runs in each lane, who serves it, what it wants, and who had how much of the shared one."""
+    return render_template("console/lanes.html", lanes=read_lanes(), parts=read_shared_parts())
 
 
 @pages.get("/keys")

@@ -5,6 +5,7 @@ Open to a bearer of METRICS_TOKEN; without one, to this machine itself, and not 
 
 import hmac
 from collections.abc import Iterator
+from operator import attrgetter
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,16 +17,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import Forbidden
 from app.http.access import REGISTRY
 from app.http.extensions import broker
-from app.http.lanes import read_keys, read_lanes
+from app.http.lanes import read_keys, read_lanes, read_shared_parts
 from app.http.limits import limiter
 from app.jobs.lanes import LaneRow
 from app.jobs.provider_keys import KeyRow
+from app.jobs.shared_parts import SharedPart
 from app.settings import get_settings
 
 metrics = Blueprint("metrics", __name__)
 limiter.exempt(metrics)
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-#: (name, what it says, field of LaneRow)
+#: (name, what it says, field of LaneRow, with a dot: of its advice)
 _LANE_GAUGES = (
     ("laneway_lane_messages", "Messages that wait in the broker (LLEN).", "messages"),
     ("laneway_lane_chunks_ready", "Chunks that could be released.", "ready"),
@@ -37,6 +39,16 @@ _LANE_GAUGES = (
     ("laneway_lane_slots", "Slots of the live workers.", "slots"),
     ("laneway_lane_rows_per_second", "Rows recorded a second.", "rate_per_second"),
     ("laneway_lane_keys_per_second", "Calls a second that the keys allow.", "keys_per_second"),
+    ("laneway_lane_rows_left", "Rows without an answer.", "rows_left"),
+    ("laneway_lane_drain_seconds", "Until the lane is empty.", "drain_seconds"),
+    ("laneway_lane_unattended_seconds", "Work and no worker for so long.", "unattended_seconds"),
+    (
+        "laneway_lane_fallback_clients",
+        "Clients that left it for the shared lane.",
+        "fallback_count",
+    ),
+    ("laneway_lane_workers_wanted", "Workers that an autoscaler would set.", "advice.workers"),
+    ("laneway_lane_workers_fed", "Most workers that the keys feed.", "advice.workers_fed"),
 )
 
 
@@ -48,21 +60,23 @@ class _LedgerCollector(Collector):
         up = GaugeMetricFamily("laneway_up", "Whether it answers.", labels=["part"])
         up.add_metric(["redis"], float(broker().is_up()))
         try:
-            lanes, keys = read_lanes(), read_keys()
+            lanes, keys, parts = read_lanes(), read_keys(), read_shared_parts()
             up.add_metric(["database"], 1.0)
         except SQLAlchemyError:
-            lanes, keys = [], []
+            lanes, keys, parts = [], [], []
             up.add_metric(["database"], 0.0)
         yield up
         yield from _of_lanes(lanes)
         yield from _of_keys(keys)
+        yield _of_parts(parts)
 
 
 def _of_lanes(lanes: list[LaneRow]) -> Iterator[Metric]:
     for name, text, field in _LANE_GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=["queue", "kind"])
+        value_of = attrgetter(field)
         for lane in lanes:
-            value = getattr(lane, field)
+            value = value_of(lane)
             if value is not None:
                 gauge.add_metric([lane.queue, lane.kind], float(value))
         yield gauge
@@ -80,6 +94,15 @@ def _of_keys(keys: list[KeyRow]) -> Iterator[Metric]:
         if key.health != "unknown":
             healthy.add_metric(names, float(key.health == "closed"))
     yield from (used, healthy, throttled)
+
+
+def _of_parts(parts: list[SharedPart]) -> Metric:
+    """A series a client that had rows on the shared lane in the last hour, so their number follows what is in use."""
+    text = "Part of the shared lane in the last hour, 0 to 1."
+    gauge = GaugeMetricFamily("laneway_client_shared_part", text, labels=["tenant"])
+    for part in parts:
+        gauge.add_metric([part.tenant], part.part)
+    return gauge
 
 
 def _check_access() -> None:

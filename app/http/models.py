@@ -151,6 +151,9 @@ class StatusLaneOut(Out):
     queue: str | None
     workers: int
     dedicated: bool
+    fallback_since: datetime | None = Field(
+        description="The client's own lane has had no worker; the shared one does its work since."
+    )
 
 
 class WaitingOut(Out):
@@ -181,7 +184,10 @@ class StatusOut(Out):
     def of(cls, status: JobStatus) -> "StatusOut":
         """Return a job's state as it is sent."""
         lane = StatusLaneOut(
-            queue=status.job.lane, workers=status.workers, dedicated=status.is_dedicated
+            queue=status.job.lane,
+            workers=status.workers,
+            dedicated=status.is_dedicated,
+            fallback_since=status.fallback_since,
         )
         return cls.model_validate({**vars(status.job), **vars(status), "lane": lane})
 

@@ -9,6 +9,19 @@ from pydantic import Field
 from app.http.models import Out
 
 
+class AdviceOut(Out):
+    workers: int = Field(description="What an autoscaler would set; 0 while nothing is open.")
+    workers_fed: int | None = Field(description="The most workers that the keys keep busy.")
+    slots_fed: int | None = Field(description="The same in slots.")
+    call_seconds: float = Field(description="What a call takes; `is_measured`: by this lane.")
+    is_measured: bool
+    is_surplus: bool = Field(description="More slots than the keys can feed, by whole workers.")
+    is_bound_by_keys: bool = Field(
+        description="The keys can't drain the backlog within the target."
+    )
+    text: str | None
+
+
 class LaneOut(Out):
     queue: str
     kind: str
@@ -19,7 +32,11 @@ class LaneOut(Out):
     deferred: int
     released: int
     running: int
+    rows_left: int | None = Field(description="Rows without an answer; null: not known yet.")
     oldest_seconds: float | None
+    drain_seconds: float | None = Field(
+        description="Until the lane is empty: as it goes, else with its keys' rate."
+    )
     workers: int
     slots: int
     rate_per_second: float | None
@@ -27,10 +44,23 @@ class LaneOut(Out):
     keys_per_second: float | None
     held_until: datetime | None
     held_reason: str | None
+    unattended_since: datetime | None = Field(description="Work, and no live worker, since then.")
+    unattended_seconds: float | None
+    fallback_since: datetime | None
+    fallback_tenants: list[str] = Field(description="Clients that use the shared lane meanwhile.")
+    advice: AdviceOut
+
+
+class SharedPartOut(Out):
+    tenant: str
+    rows: int
+    part: float = Field(description="0 to 1, of all rows of the shared lane.")
 
 
 class LaneListOut(Out):
     lanes: list[LaneOut]
+    shared_last_hour: list[SharedPartOut] = Field(description="The 100 largest parts.")
+    shared_clients: int = Field(description="How many clients had rows on it.")
 
 
 class KeyOut(Out):

@@ -55,9 +55,21 @@ class JobStatus:
     last_progress_at: datetime | None
     health: Health
     updated_at: datetime
+    #: Since when the client's own lane is left for the shared one, for want of a worker.
+    fallback_since: datetime | None = None
 
 
-_STATUS = text("SELECT * FROM job_status(:job, :presence, :window)")
+#: The tenant's own rows only, as everywhere here: row-level security sees to it.
+_STATUS = text("""
+    SELECT s.*, f.queue AS own_queue, f.since AS fallback_since
+    FROM job_status(:job, :presence, :window) s LEFT JOIN lane_fallbacks f ON f.tenant_id = s.tenant_id
+""")
+#: Asked only where nobody serves the lane: when the shared one takes over, if it has a worker and the client wishes so.
+_TAKES_OVER = text("""
+    SELECT a.unattended_since + make_interval(secs => t.fallback_after_seconds)
+    FROM lane_attendance a JOIN tenants t ON t.id = laneway_tenant()
+    WHERE a.queue = :lane AND (SELECT workers FROM lane_presence('verification-queue', :presence)) > 0
+""")
 #: Asked only of a job that does not move: when the first of its chunks that wait is due.
 _NEXT_DUE = text("""
     SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
@@ -83,7 +95,9 @@ def get_status(
     )
     rate = _rate(row, job)
     quiet = (row.at - (progress or job.started_at or job.created_at)).total_seconds()
-    waiting = _waiting(connection, row, job, quiet, is_broker_up=is_broker_up)
+    waiting = _waiting(
+        connection, row, job, quiet, presence_seconds=presence_seconds, is_broker_up=is_broker_up
+    )
     return JobStatus(
         job=job,
         rate_per_second=rate,
@@ -94,6 +108,7 @@ def get_status(
         last_progress_at=progress,
         health=_health(row, job, rate, quiet, waiting),
         updated_at=row.at,
+        fallback_since=row.fallback_since if row.chunk_kind == "verify" else None,
     )
 
 
@@ -124,7 +139,13 @@ def _health(
 
 
 def _waiting(
-    connection: Connection, row: Row[Any], job: JobView, quiet: float, *, is_broker_up: bool
+    connection: Connection,
+    row: Row[Any],
+    job: JobView,
+    quiet: float,
+    *,
+    presence_seconds: float,
+    is_broker_up: bool,
 ) -> Waiting | None:
     if job.is_ended:
         return None
@@ -132,9 +153,26 @@ def _waiting(
         text = "the message broker does not answer; the list is safe and goes on when it is back"
         return Waiting("backend_down", text)
     if not row.workers and not (row.is_in_flight and quiet < RATE_SECONDS):
-        return Waiting("no_worker", "no worker serves this lane at the moment")
+        return _without_worker(connection, row, presence_seconds)
     # A lane at its limits is held for a moment again and again; that is not waiting.
     return _obstacle(connection, row, job) if quiet >= RATE_SECONDS else None
+
+
+def _without_worker(connection: Connection, row: Row[Any], presence_seconds: float) -> Waiting:
+    if row.fallback_since and row.chunk_kind == "verify":
+        return Waiting(
+            "no_worker", "neither its own lane nor the shared one has a worker at the moment"
+        )
+    nobody = "no worker serves this lane at the moment"
+    if not row.is_dedicated:
+        return Waiting("no_worker", nobody)
+    at = connection.execute(
+        _TAKES_OVER, {"lane": row.lane, "presence": presence_seconds}
+    ).scalar_one_or_none()
+    if at is None:
+        return Waiting("no_worker", nobody)
+    when = f"at {_round_up(at, 60):%H:%M} UTC" if at > row.at else "in a moment"
+    return Waiting("no_worker", f"{nobody}; the shared lane takes over {when}", at)
 
 
 def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | None:

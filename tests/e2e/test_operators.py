@@ -22,6 +22,8 @@ def test_a_lane_that_nobody_serves_stands_out(
     expect(alone).to_contain_text("no worker", timeout=PATIENCE_MS)
     expect(alone).to_have_class("alarm", timeout=PATIENCE_MS)
     expect(alone).to_contain_text(PINE.slug)
+    note = operator.page.locator(".note.bad").filter(has_text=str(PINE.queue))
+    expect(note).to_contain_text(f"clients rollback {PINE.slug}", timeout=PATIENCE_MS)
     shared = lanes.get_by_role("row").filter(
         has=operator.page.get_by_text("verification-queue", exact=True)
     )

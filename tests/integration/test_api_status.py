@@ -147,6 +147,7 @@ def test_a_job_waits_for_a_worker(ann: Caller, acme: Tenant, person: Person) -> 
         "queue": "verification-queue:client-own",
         "workers": 1,
         "dedicated": True,
+        "fallback_since": None,
     }
     owner_sql(
         "UPDATE workers SET last_seen = clock_timestamp() - interval '1 minute' WHERE id = :w",

@@ -14,7 +14,7 @@ from celery.bin.celery import celery as celery_program
 from app.accounts.cli import keys_cli, tenants_cli, users_cli
 from app.settings import Settings
 from routing import queues
-from tasks.queues_command import COLUMNS, queues_command
+from tasks.queues_command import ADVICE_COLUMNS, COLUMNS, queues_command
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -224,15 +224,41 @@ def test_log_events_that_are_explained_exist() -> None:
 def test_columns_of_the_queues_command_are_explained() -> None:
     text = (ROOT / "docs/operations.md").read_text()
     section = text.split("\n## Looking at lanes\n")[1].split("\n## ")[0]
-    titles = {title for title, _ in COLUMNS} - {"QUEUE", "TENANT"}
+    titles = {title for title, _ in (*COLUMNS, *ADVICE_COLUMNS)} - {"QUEUE", "TENANT"}
     assert {title for title in titles if f"`{title}`" not in section} == set()
 
 
 def test_every_metric_is_explained_and_alerts_are_rules() -> None:
     text = (ROOT / "docs/operations.md").read_text()
-    made = set(re.findall(r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+))"', read_sources()))
+    made = metrics_made()
     assert {name for name in made if f"`{name}`" not in text} == set()
     rules = yaml.safe_load((ROOT / "docs/alerts.yml").read_text())["groups"][0]["rules"]
     names = [rule["alert"] for rule in rules]
     assert len(names) == len(set(names))
     assert [rule["alert"] for rule in rules if not rule["annotations"]["summary"]] == []
+    for rule in rules:
+        assert metrics_in(rule["expr"]), rule["alert"]
+        assert metrics_in(rule["expr"]) <= made, rule["alert"]
+
+
+def metrics_made() -> set[str]:
+    """The metrics' names in the code."""
+    shape = r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+|client_\w+))"'
+    return set(re.findall(shape, read_sources()))
+
+
+def metrics_in(expression: str) -> set[str]:
+    return {re.sub(r"_count$", "", name) for name in re.findall(r"laneway_\w+", expression)}
+
+
+def test_the_example_of_an_autoscaler_asks_for_a_metric_that_exists() -> None:
+    scaled = yaml.safe_load((ROOT / "docs/keda-scaledobject.yml").read_text())
+    assert scaled["kind"] == "ScaledObject"
+    (trigger,) = scaled["spec"]["triggers"]
+    assert (trigger["type"], trigger["metadata"]["threshold"]) == ("prometheus", "1")
+    query = trigger["metadata"]["query"]
+    assert metrics_in(query) == {"laneway_lane_workers_wanted"} <= metrics_made()
+    (queue,) = re.findall(r'queue="([^"]+)"', query)
+    assert queue.startswith(queues.DEDICATED_PREFIX)
+    # A wanted number can't be replaced by nothing: KEDA's own fall-back works with average values only.
+    assert trigger["metricType"] == "AverageValue"
