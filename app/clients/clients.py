@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from app.clients.database_errors import refusals_explained
+from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
 from routing.queues import VERIFICATION
 

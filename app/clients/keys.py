@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Row, text
 
 from app.clients.clients import ClientRow
-from app.clients.database_errors import refusals_explained
 from app.crypto import encrypt, fingerprint, hint
+from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, Misconfigured, NotFound
 from routing.rate_limits.limits import KeyLimits, Window
 

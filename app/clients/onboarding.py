@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 
 from app.accounts import tenants, users
 from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
-from app.clients.database_errors import refusals_explained
 from app.clients.keys import NewKey, add_key, list_keys
+from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
