@@ -112,19 +112,27 @@ def _add_keys(
     connection: Connection, tenant_id: UUID, keys: Sequence[NewKey]
 ) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
     """Return the keys' ids, and of these the ones that are new."""
-    there = {
+    there = _stored(connection, tenant_id)
+    ids, added = [], []
+    for key in keys:
+        name = (key.provider, key.fingerprint)
+        if name not in there:
+            try:
+                there[name] = add_key(connection, tenant_id, key)
+                added.append(there[name])
+            except Conflict:
+                # Somebody else has added it since: it is there now.
+                there = _stored(connection, tenant_id)
+        ids.append(there[name])
+    return tuple(ids), tuple(added)
+
+
+def _stored(connection: Connection, tenant_id: UUID) -> dict[tuple[str, str], UUID]:
+    return {
         (key.provider, key.fingerprint): key.id
         for key in list_keys(connection)
         if key.tenant_id == tenant_id and key.id is not None
     }
-    ids, added = [], []
-    for key in keys:
-        known = there.get((key.provider, key.fingerprint))
-        if known is None:
-            known = add_key(connection, tenant_id, key)
-            added.append(known)
-        ids.append(known)
-    return tuple(ids), tuple(added)
 
 
 def _set_lane(

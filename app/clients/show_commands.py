@@ -108,6 +108,11 @@ def show_message(name: str) -> None:
     with owner() as connection:
         client = get_client(connection, name, presence())
         serving = serving_keys(connection, client)
+    if not client.is_dedicated or not any(key.tenant_id == client.id for key in serving):
+        click.echo(
+            f"Not true yet: {client.slug} has no lane in use, or no key of its own in force. See `clients show {client.slug}`.",
+            err=True,
+        )
     click.echo(welcome(client, capacity(serving)), nl=False)
 
 

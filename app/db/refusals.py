@@ -11,6 +11,14 @@ from app.errors import Conflict, Forbidden, InvalidInput, LanewayError
 #: SQLSTATEs, PostgreSQL's appendix A.
 _UNIQUE, _CHECK, _RIGHTS, _REFERENCE = "23505", "23514", "42501", "23503"
 _WRONG_VALUES = ("22", "23502")
+#: Constraints whose own words would help nobody.
+_SAID = {
+    "worker_configs_one_active": (
+        "This person has another active row in worker_configs. Take it out of use first: "
+        "UPDATE worker_configs SET is_active = false WHERE user_id = '...'."
+    ),
+    "tenants_fallback_after": "Work falls back after 30 seconds or more.",
+}
 
 
 @contextmanager
@@ -31,7 +39,8 @@ def explain(error: DBAPIError) -> LanewayError | None:
     diagnosis: Any = getattr(error.orig, "diag", None)
     said = _sentence(getattr(diagnosis, "message_primary", None) or "The database refused it")
     hint = getattr(diagnosis, "message_hint", None)
-    message = f"{said} {hint}" if hint else said
+    known = _SAID.get(getattr(diagnosis, "constraint_name", None) or "")
+    message = known or (f"{said} {hint}" if hint else said)
     if code == _UNIQUE:
         return Conflict(message)
     if code == _RIGHTS:

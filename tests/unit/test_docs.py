@@ -178,7 +178,11 @@ def test_commands_of_flask_exist() -> None:
 
 
 def check_options(command: click.Command, words: list[str]) -> None:
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert {word for word in words if word.startswith("--")} <= known, words
 
 
