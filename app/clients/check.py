@@ -1,13 +1,21 @@
 """Whether a client's lane works: the guide's "Verify setup", each step answered with what to do where it fails."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
 from app.clients import key_test
+from app.clients.check_lane import (
+    CheckLine,
+    failed,
+    lane_in_force,
+    passed,
+    queue_names,
+    routing_row,
+    worker_alive,
+)
 from app.clients.clients import ClientRow
 from app.clients.keys import KeyFacts, serving_keys
 from app.clients.lane_test import send_address
@@ -15,26 +23,16 @@ from app.db.scope import pauses_allowed
 from app.errors import LanewayError, Unavailable
 from app.settings import Settings
 from app.verification.provider import LOCAL
-from routing.queues import VERIFICATION
 from routing.rate_limits.limiter import Limiter
 
+__all__ = ["ANSWER_SECONDS", "CheckLine", "check"]
 #: How long to wait for the address's answer.
 ANSWER_SECONDS = 20.0
-_WORKERS = text("""
+WORKERS = text("""
     SELECT w.name, w.mode, w.queues, w.client_id, w.slots,
         (SELECT l.tenant_id FROM client_lane(w.client_id) l) AS tenant_id
     FROM workers w WHERE w.last_seen > clock_timestamp() - make_interval(secs => :presence) ORDER BY w.name
 """)
-
-
-@dataclass(frozen=True)
-class CheckLine:
-    """One step of the check; `remedy` says what to do where it is not `ok`."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str | None = None
 
 
 def check(
@@ -64,14 +62,6 @@ def check(
         )
 
 
-def _yes(name: str, detail: str) -> CheckLine:
-    return CheckLine(name, ok=True, detail=detail)
-
-
-def _no(name: str, detail: str, remedy: str) -> CheckLine:
-    return CheckLine(name, ok=False, detail=detail, remedy=remedy)
-
-
 def _lines(
     connection: Connection,
     client: ClientRow,
@@ -82,90 +72,17 @@ def _lines(
     seconds: float,
 ) -> Iterator[CheckLine]:
     presence = {"presence": settings.presence_timeout_seconds}
-    workers = connection.execute(_WORKERS, presence).all()
+    workers = connection.execute(WORKERS, presence).all()
     keys = serving_keys(connection, client)
     before = _throttled(limiter, keys)
-    yield _routing_row(client)
-    yield _lane_in_force(client)
-    yield _queue_names(client, workers)
-    yield _worker_alive(client, workers)
+    yield routing_row(client)
+    yield lane_in_force(client)
+    yield queue_names(client, workers)
+    yield worker_alive(client, workers)
     yield from _keys(connection, client, keys, limiter, settings)
     wanted = address or client.user_email or key_test.TEST_ADDRESS
     yield _address(client, workers, wanted, seconds)
     yield _no_429(before, _throttled(limiter, keys), keys)
-
-
-def _routing_row(client: ClientRow) -> CheckLine:
-    name = "Routing row"
-    if client.config_id is None:
-        return _no(
-            name,
-            "worker_configs has no row of this client's people",
-            f"Onboard it: clients onboard {client.user_email or 'EMAIL'} --queue {VERIFICATION}:client-{client.slug}",
-        )
-    if not client.is_dedicated:
-        return _no(
-            name,
-            f"the row of {client.user_email} is not in use (worker_mode {client.worker_mode}, not active or the shared lane)",
-            f"Put it back: clients enable {client.slug}",
-        )
-    return _yes(name, f"{client.user_email} has {client.configured_queue}")
-
-
-def _lane_in_force(client: ClientRow) -> CheckLine:
-    name = "Lane in force"
-    if client.fallback_since is not None:
-        return _no(
-            name,
-            f"work uses the shared lane since {client.fallback_since:%Y-%m-%d %H:%M} UTC: its own had no worker",
-            "Start the client's worker; its work comes back by itself within seconds.",
-        )
-    is_right = client.is_dedicated and client.queue == client.configured_queue
-    detail = f"work goes to {client.queue}"
-    return _yes(name, detail) if is_right else _no(name, detail, "See the line before this one.")
-
-
-def _queue_names(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
-    name = "Queue names agree"
-    own = [worker for worker in workers if worker.tenant_id == client.id]
-    wrong = [worker for worker in own if client.configured_queue not in worker.queues]
-    if wrong:
-        consumed = ", ".join(
-            f"{worker.name} consumes {' '.join(worker.queues)}" for worker in wrong
-        )
-        return _no(
-            name,
-            f"{consumed}, but the row says {client.configured_queue}",
-            f"Set VERIFICATION_QUEUE={client.configured_queue} for that worker and restart it.",
-        )
-    if not own:
-        return _no(
-            name,
-            "no live worker says it is this client's",
-            f"Start it with the environment that `clients worker {client.slug}` prints (DEDICATED_CLIENT_ID={client.user_id}).",
-        )
-    return _yes(name, f"{client.configured_queue} in the row and in VERIFICATION_QUEUE")
-
-
-def _worker_alive(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
-    name = "Worker alive"
-    there = [worker for worker in workers if client.configured_queue in worker.queues]
-    if not there:
-        return _no(
-            name,
-            f"nobody consumes {client.configured_queue}",
-            f"Start the worker: clients worker {client.slug}. It runs? Look for its sentence of refusal in its log.",
-        )
-    strangers = [worker for worker in there if worker.tenant_id not in {client.id, None}]
-    if strangers:
-        names = ", ".join(worker.name for worker in strangers)
-        return _no(
-            name,
-            f"{names} consumes this lane for another client",
-            f"Set DEDICATED_CLIENT_ID={client.user_id} there and restart it.",
-        )
-    told = ", ".join(f"{worker.name} ({worker.mode}, {worker.slots} slots)" for worker in there)
-    return _yes(name, told)
 
 
 def _keys(
@@ -176,14 +93,14 @@ def _keys(
     settings: Settings,
 ) -> Iterator[CheckLine]:
     if not keys:
-        yield _no(
+        yield failed(
             "Keys",
             f"no key is in force for this client (policy {client.key_policy})",
             f"Add one: keys add --tenant {client.slug}. One is there? Is it enabled, and does the policy allow it?",
         )
     for key in keys:
         if key.id is None:
-            yield _yes(
+            yield passed(
                 f"Key …{key.hint}",
                 f"{key.notes}; its secret is not here, so the address below tries it",
             )
@@ -198,12 +115,12 @@ def _one_key(
     try:
         tried = key_test.test_key(connection, key_id, limiter=limiter, settings=settings)
     except LanewayError as error:
-        return _no(name, error.message, "Put that right and check again.")
+        return failed(name, error.message, "Put that right and check again.")
     whose = "" if key.tenant_id else " (the platform's)"
     detail = f"{tried.detail}{whose}" + (f", {tried.ms} ms" if tried.ms is not None else "")
     if tried.ok:
-        return _yes(name, detail)
-    return _no(
+        return passed(name, detail)
+    return failed(
         name,
         detail,
         f"A wrong or disabled key: replace it (keys add, keys remove {key_id}). Anything else: keys test {key_id} again.",
@@ -215,27 +132,27 @@ def _address(
 ) -> CheckLine:
     name = "Address through the lane"
     if not client.is_dedicated or not any(client.configured_queue in w.queues for w in workers):
-        return _no(
+        return failed(
             name,
             "not tried: the lane has no worker",
             "Put right what is above, then check again.",
         )
     answer = send_address(client, address, seconds)
     if answer.verdict is None:
-        return _no(
+        return failed(
             name,
             f"no answer about {address} within {seconds:g} s; its chunk was {answer.status} on {answer.queue or 'no queue'}",
             "released: the worker doesn't take messages; running or ready: its keys are busy or rest (clients show). The job is cancelled.",
         )
     took = f"{address} is {answer.verdict} ({answer.said}) by {answer.provider} in {answer.seconds:.1f} s"
     if answer.is_failure:
-        return _no(
+        return failed(
             name,
             took,
             "The provider gave no verdict: see the keys' health in `clients show`.",
         )
     if answer.queue not in {client.configured_queue, None}:
-        return _no(
+        return failed(
             name,
             f"{took}, but through {answer.queue}",
             f"See the lane's changes: clients history {client.slug}",
@@ -244,7 +161,7 @@ def _address(
         took += (
             "; no provider was asked: give --address with a mailbox that exists to try the keys too"
         )
-    return _yes(name, took)
+    return passed(name, took)
 
 
 def _throttled(limiter: Limiter, keys: Sequence[KeyFacts]) -> dict[str, int] | None:
@@ -261,7 +178,7 @@ def _no_429(
 ) -> CheckLine:
     name = "No 429 since"
     if before is None or after is None:
-        return _no(
+        return failed(
             name,
             "the Redis with the limits does not answer",
             "No provider is called until it does; check RATE_LIMIT_REDIS_URL or REDIS_URL.",
@@ -272,9 +189,9 @@ def _no_429(
         if after.get(key.fingerprint, 0) > before.get(key.fingerprint, 0)
     ]
     if more:
-        return _no(
+        return failed(
             name,
             f"the provider answered 429 on {', '.join(more)}",
             "Its limits here are wider than its plan, or it is used elsewhere too: keys edit ID --spacing-ms … --per-30s …",
         )
-    return _yes(name, "no key was answered 429 while this was checked")
+    return passed(name, "no key was answered 429 while this was checked")

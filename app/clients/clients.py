@@ -4,20 +4,31 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from app.clients.setting_rules import KEY_POLICIES, KeyPolicy, check_settings
 from app.db.refusals import refusals_explained
-from app.errors import Conflict, InvalidInput, NotFound
+from app.errors import Conflict, NotFound
 from routing.queues import VERIFICATION
 
-KeyPolicy = Literal["own", "platform", "own_then_platform"]
-KEY_POLICIES: tuple[KeyPolicy, ...] = ("own_then_platform", "own", "platform")
-#: Shorter than this a worker's restart would already move the work.
-SHORTEST_FALLBACK_SECONDS = 30
-
+__all__ = [
+    "KEY_POLICIES",
+    "AuditRow",
+    "ClientRow",
+    "KeyPolicy",
+    "LaneChange",
+    "change_settings",
+    "enable",
+    "get_client",
+    "history",
+    "list_clients",
+    "remove",
+    "rollback",
+    "watch_lane",
+]
 _OVERVIEW = text("SELECT * FROM clients_overview(:presence)")
 _ONE = text("SELECT * FROM clients_overview(:presence, :tenant)")
 _BY_SLUG = text("SELECT * FROM clients_overview(:presence) WHERE slug = :slug")
@@ -115,7 +126,8 @@ def list_clients(connection: Connection, presence_seconds: float) -> list[Client
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
     """Return the client that a slug, a tenant's id, a user's id or a person's e-mail names. Raises `NotFound`."""
-    wanted = str(name).strip()
+    # PostgreSQL has no text with NUL in it: nobody has such a name.
+    wanted = str(name).replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
     tenant_id = _find_tenant(connection, wanted)
     values: dict[str, object] = {"presence": presence_seconds}
     if tenant_id is None:
@@ -131,7 +143,7 @@ def get_client(connection: Connection, name: str | UUID, presence_seconds: float
 
 def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
     if "@" in wanted:
-        person = connection.execute(_BY_EMAIL, {"email": wanted.replace("\0", "")}).one_or_none()
+        person = connection.execute(_BY_EMAIL, {"email": wanted}).one_or_none()
         if person is None:
             raise NotFound(f"There is no user {wanted.lower()}.")
         if person.tenant_id is None:
@@ -166,11 +178,7 @@ def change_settings(
     `name`, `weight` (1 to 100), `max_in_flight`, `max_in_flight_per_job`, `fallback_after_seconds` (30 or more) and
     `key_policy`; None empties one of the middle three. Raises `InvalidInput` or `NotFound`.
     """
-    for name, value in settings.items():
-        rule = _RULES.get(name)
-        if rule is None:
-            raise InvalidInput(f"{name} is no setting; settings are {', '.join(_RULES)}.")
-        rule(value)
+    check_settings(settings)
     values = {"tenant": tenant_id, "settings": json.dumps(settings)}
     with refusals_explained():
         changes = connection.execute(_SET, values).scalar_one()
@@ -229,42 +237,3 @@ def watch_lane(connection: Connection, tenant_id: UUID, act: Callable[[], object
 def _read(connection: Connection, tenant_id: UUID) -> ClientRow:
     # Presence does not matter to what is read here.
     return get_client(connection, tenant_id, 15.0)
-
-
-def _check_name(value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInput("A client needs a name.")
-
-
-def _check_policy(value: object) -> None:
-    if value not in KEY_POLICIES:
-        raise InvalidInput(f"A key policy is one of {', '.join(KEY_POLICIES)}.")
-
-
-def _whole(what: str, lowest: int, highest: int, *, may_be_empty: bool) -> Callable[[object], None]:
-    def check(value: object) -> None:
-        if value is None and may_be_empty:
-            return
-        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-            top = f"to {highest}" if highest < _LARGEST else "or more"
-            raise InvalidInput(f"{what} is a whole number, {lowest} {top}.")
-
-    return check
-
-
-_LARGEST = 2_147_483_647
-_RULES: dict[str, Callable[[object], None]] = {
-    "name": _check_name,
-    "weight": _whole("A weight", 1, 100, may_be_empty=False),
-    "max_in_flight": _whole("The chunks in flight", 1, _LARGEST, may_be_empty=True),
-    "max_in_flight_per_job": _whole(
-        "The chunks of one job in flight", 1, _LARGEST, may_be_empty=True
-    ),
-    "key_policy": _check_policy,
-    "fallback_after_seconds": _whole(
-        "The seconds after which work falls back",
-        SHORTEST_FALLBACK_SECONDS,
-        _LARGEST,
-        may_be_empty=True,
-    ),
-}

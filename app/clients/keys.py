@@ -4,7 +4,6 @@ Limits may be changed at any time; workers take them up at once. A key's secret 
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,15 +13,14 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Row, text
 
 from app.clients.clients import ClientRow
+from app.clients.key_limits import check_limits, windows_as_json
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
-from app.errors import Conflict, InvalidInput, Misconfigured, NotFound
-from routing.rate_limits.limits import KeyLimits, Window
+from app.errors import Conflict, InvalidInput, NotFound
 
 PROVIDERS = ("mailtester",)
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
-_LARGEST = 2_147_483_647
 
 _ALL = text("SELECT * FROM keys_overview()")
 _ADD = text(
@@ -143,12 +141,12 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
         or " " in secret
     ):
         raise InvalidInput("A key has 8 to 512 printable characters without spaces.")
-    _check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
+    check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
     limits = {
         "spacing_ms": new.spacing_ms,
         "requests_per_window": new.per_30s,
         "window_seconds": WINDOW_SECONDS,
-        "extra_windows": _windows_as_json(new.extra_windows),
+        "extra_windows": windows_as_json(new.extra_windows),
         "daily_limit": new.daily_limit,
         "reset_hour": new.reset_hour,
         "notes": new.notes,
@@ -182,7 +180,7 @@ def edit_key(
         raise InvalidInput(
             f"{', '.join(sorted(unknown))}: settings are {', '.join(sorted(_EDITABLE))}."
         )
-    wanted = dict(settings)
+    wanted: dict[str, Any] = dict(settings)
     if "per_30s" in wanted:
         wanted |= {
             "requests_per_window": wanted.pop("per_30s"),
@@ -190,7 +188,7 @@ def edit_key(
         }
     _check_edit(key_facts(connection, key_id), wanted)
     if "extra_windows" in wanted:
-        wanted["extra_windows"] = _windows_as_json(wanted["extra_windows"])
+        wanted["extra_windows"] = windows_as_json(wanted["extra_windows"])
     with refusals_explained():
         values = {"key": key_id, "settings": json.dumps(wanted)}
         changes = connection.execute(_SET, values).scalar_one()
@@ -228,34 +226,11 @@ def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> None:
         raise InvalidInput("Notes are text.")
     per_window, seconds = will_be("requests_per_window"), will_be("window_seconds")
     first = () if per_window is None else ((per_window, seconds),)
-    windows = (*first, *(tuple(window) for window in will_be("extra_windows")))
-    _check_limits(will_be("spacing_ms"), windows, will_be("daily_limit"), will_be("reset_hour"))
-
-
-def _check_limits(
-    spacing_ms: Any, windows: Sequence[tuple[Any, ...]], daily_limit: Any, reset_hour: Any
-) -> None:
-    numbers = [spacing_ms, reset_hour, *(number for window in windows for number in window)]
-    numbers += [] if daily_limit is None else [daily_limit]
-    whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
-    if len(whole) != len(numbers) or any(abs(n) > _LARGEST for n in whole):
-        raise InvalidInput("Limits are whole numbers below two thousand million.")
-    if any(len(window) != 2 for window in windows):
-        raise InvalidInput("A window is a number of calls and a number of seconds.")
-    try:
-        KeyLimits(
-            key_id="checked",
-            spacing_ms=spacing_ms,
-            windows=tuple(Window(calls, seconds * 1000) for calls, seconds in windows),
-            daily_limit=daily_limit,
-            reset_hour=reset_hour,
-        )
-    except Misconfigured as error:
-        raise InvalidInput(error.message) from error
-
-
-def _windows_as_json(windows: Any) -> list[dict[str, int]]:
-    return [{"requests": calls, "seconds": seconds} for calls, seconds in windows]
+    extra = will_be("extra_windows")
+    if not isinstance(extra, list | tuple) or not all(isinstance(w, list | tuple) for w in extra):
+        raise InvalidInput("Windows are a list, each a number of calls and a number of seconds.")
+    windows = (*first, *(tuple(window) for window in extra))
+    check_limits(will_be("spacing_ms"), windows, will_be("daily_limit"), will_be("reset_hour"))
 
 
 def _no_such_key() -> NotFound:

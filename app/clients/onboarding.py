@@ -57,6 +57,8 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
     not there, `InvalidInput`, or `Conflict` when the lane is another client's; then nothing of it is done.
     """
     queue = request.queue.strip()
+    if "\0" in f"{queue}{request.notes or ''}":
+        raise InvalidInput("The lane's name and the notes are text that people can read.")
     if queue == VERIFICATION:
         raise InvalidInput(
             f"{VERIFICATION} is the shared lane. A lane of its own is named {DEDICATED_PREFIX}client-acme."

@@ -86,7 +86,8 @@ def _per_30s(key: KeyFacts) -> int:
 
 
 def _remarks(client: ClientRow, keys: Sequence[KeyFacts], *, in_environment: bool) -> list[str]:
-    remarks = [f"The worker of {client.name} ({client.slug})"]
+    # A comment is one line, whatever the name.
+    remarks = [f"The worker of {' '.join(client.name.split())} ({client.slug})"]
     if not in_environment:
         return [*remarks, "Its keys come from the database."]
     if any(key.reset_hour or [w for w in key.windows if w[1] != WINDOW_SECONDS] for key in keys):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.clients import check as check_module
 from app.clients import key_test
 from app.clients.actor import acting_as
 from app.clients.check import CheckLine, check
+from app.clients.check_lane import queue_names, worker_alive
 from app.clients.clients import enable, get_client, rollback
 from app.clients.keys import NewKey, add_key, edit_key, key_facts
 from app.clients.onboarding import Onboarding, onboard
@@ -188,6 +190,45 @@ def test_rolled_back(acme: Person, worker: Worker, limiter: Limiter) -> None:
         enable(connection, acme.tenant.id)
     assert failed(lines) >= {"Routing row", "Lane in force", "Address through the lane"}
     assert lines["Routing row"].remedy == "Put it back: clients enable acme"
+
+
+def test_fallen_back(acme: Person, worker: Worker, limiter: Limiter) -> None:
+    assert acme.tenant
+    row = {"id": acme.tenant.id, "queue": QUEUE}
+    owner_sql("UPDATE tenants SET fallback_after_seconds = 30 WHERE id = :id", row)
+    elsewhere = "verification-queue:client-gone"
+    owner_sql(
+        "UPDATE worker_configs SET verification_queue = :queue WHERE user_id = :user",
+        {"queue": elsewhere, "user": acme.id},
+    )
+    # No worker serves that lane, so the fall-back stays for as long as the test looks.
+    owner_sql(
+        "INSERT INTO lane_fallbacks (tenant_id, queue) VALUES (:id, :queue)",
+        row | {"queue": elsewhere},
+    )
+    owner_sql("SELECT reroute_tenant(:id)", row)
+    lines = look(limiter)
+    owner_sql(
+        "UPDATE worker_configs SET verification_queue = :queue WHERE user_id = :user",
+        row | {"user": acme.id},
+    )
+    assert "Lane in force" in failed(lines)
+    assert "its own had no worker" in lines["Lane in force"].detail
+    assert failed(look(limiter, address="ok-g@example.com")) == set()
+
+
+def test_a_worker_that_takes_the_lane_by_its_command_line(acme: Person, limiter: Limiter) -> None:
+    owner_sql("UPDATE workers SET client_id = NULL WHERE mode = 'dedicated'")
+    helper = make_worker(QUEUE)
+    try:
+        with owner_engine().begin() as connection:
+            client = get_client(connection, "acme", 15)
+            workers = connection.execute(check_module.WORKERS, {"presence": 15}).all()
+    finally:
+        owner_sql("DELETE FROM workers WHERE id = :id", {"id": helper})
+        owner_sql("UPDATE workers SET client_id = :c WHERE mode = 'dedicated'", {"c": acme.id})
+    assert queue_names(client, workers).ok
+    assert worker_alive(client, workers).ok
 
 
 def test_a_worker_with_another_queue_or_client(

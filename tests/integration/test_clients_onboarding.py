@@ -119,6 +119,7 @@ def test_a_key_that_is_there_keeps_its_limits(person: Person) -> None:
         ([FIRST], "acme", InvalidInput),
         ([FIRST], SHARED, InvalidInput),
         ([FIRST], "verification-queue:client-Acme", InvalidInput),
+        ([FIRST], "verification-queue:client-a\0", InvalidInput),
     ],
 )
 def test_half_way_leaves_nothing(
@@ -206,7 +207,7 @@ def test_a_client_is_found_by_any_of_its_names(connection: Connection, person: P
     names = [person.tenant.slug, str(person.tenant.id), str(person.id), person.email.upper()]
     assert {get_client(connection, name, 15).id for name in names} == {person.tenant.id}
     assert person.tenant.slug in {client.slug for client in list_clients(connection, 15)}
-    for name in ("missing", "00000000-0000-0000-0000-000000000000", "x@example.com", "a\0@b"):
+    for name in ("missing", "00000000-0000-0000-0000-000000000000", "x@example.com", "a\0@b", "\0"):
         with pytest.raises(NotFound):
             get_client(connection, name, 15)
 
@@ -270,6 +271,8 @@ def test_no_secret_is_in_the_audit(person: Person) -> None:
         {"per_30s": 0},
         {"extra_windows": [(1000, 30)]},
         {"extra_windows": [(1000,)]},
+        {"extra_windows": [1000]},
+        {"extra_windows": None},
         {"reset_hour": 24},
         {"daily_limit": "5"},
         {"is_enabled": None},
