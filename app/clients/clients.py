@@ -33,7 +33,9 @@ _OVERVIEW = text("SELECT * FROM clients_overview(:presence)")
 _ONE = text("SELECT * FROM clients_overview(:presence, :tenant)")
 _BY_SLUG = text("SELECT * FROM clients_overview(:presence) WHERE slug = :slug")
 _BY_EMAIL = text("SELECT tenant_id FROM auth_user(:email)")
-_BY_ID = text("SELECT tenant_id FROM client_lane(:id)")
+_BY_ID = text("SELECT tenant_id, queue FROM client_lane(:id)")
+#: The owner sees them; the web's role looks through the overview.
+_OWN_SLUG = text("SELECT id FROM tenants WHERE slug = :slug")
 _SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
 _SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
 _REMOVE = text("SELECT client_remove_lane(:tenant)")
@@ -154,7 +156,8 @@ def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
     try:
         id_ = UUID(wanted)
     except ValueError:
-        return None
+        found = connection.execute(_OWN_SLUG, {"slug": wanted.lower()}).scalar_one_or_none()
+        return UUID(str(found)) if found else None
     found = connection.execute(_BY_ID, {"id": id_}).scalar_one_or_none()
     return UUID(str(found)) if found else id_
 
@@ -203,7 +206,8 @@ def enable(connection: Connection, tenant_id: UUID) -> LaneChange:
         tenant_id,
         lambda: connection.execute(_SET_ACTIVE, {"tenant": tenant_id, "active": True}),
     )
-    if not change.is_change and not _read(connection, tenant_id).is_active:
+    # Presence does not matter to what is read here.
+    if not change.is_change and not get_client(connection, tenant_id, 15.0).is_active:
         raise Conflict(
             "This client has no lane to put back: it never had one, or it was removed. `clients onboard` gives it one."
         )
@@ -219,21 +223,24 @@ def remove(connection: Connection, tenant_id: UUID) -> LaneChange:
 
 def watch_lane(connection: Connection, tenant_id: UUID, act: Callable[[], object]) -> LaneChange:
     """Do `act` and return what it changed of the client's lane, as the audit of this transaction tells it."""
-    before = _read(connection, tenant_id)
+    before = _lane(connection, tenant_id)
     newest = max((row.id for row in history(connection, tenant_id, 1)), default=0)
     with refusals_explained():
         act()
-    after = _read(connection, tenant_id)
+    after = _lane(connection, tenant_id)
     moves = [
         row
         for row in history(connection, tenant_id, 10)
-        if row.id > newest and row.action == "lane.changed" and row.to_queue == after.queue
+        if row.id > newest and row.action == "lane.changed" and row.to_queue == after
     ]
-    if not moves or before.queue == after.queue:
-        return LaneChange(after.queue, after.queue, 0)
-    return LaneChange(moves[0].from_queue or before.queue, after.queue, moves[0].chunks_moved or 0)
+    if not moves or before == after:
+        return LaneChange(after, after, 0)
+    return LaneChange(moves[0].from_queue or before, after, moves[0].chunks_moved or 0)
 
 
-def _read(connection: Connection, tenant_id: UUID) -> ClientRow:
-    # Presence does not matter to what is read here.
-    return get_client(connection, tenant_id, 15.0)
+def _lane(connection: Connection, tenant_id: UUID) -> str:
+    """Return the lane in force."""
+    row = connection.execute(_BY_ID, {"id": tenant_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such client; `clients list` shows them.")
+    return row.queue or VERIFICATION
