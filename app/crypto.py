@@ -14,10 +14,14 @@ from app.errors import Misconfigured
 from app.settings import get_settings
 
 
+def _split(keys: str) -> list[str]:
+    return [key.strip() for key in keys.split(",") if key.strip()]
+
+
 @lru_cache
 def _box(keys: str) -> MultiFernet:
     try:
-        return MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
+        return MultiFernet([Fernet(key) for key in _split(keys)])
     except ValueError as error:
         raise Misconfigured(
             "ENCRYPTION_KEYS must hold Fernet keys (32 bytes, URL-safe base64), separated by commas."
@@ -41,6 +45,19 @@ def decrypt(encrypted: bytes) -> str:
         raise Misconfigured(
             "A stored secret was encrypted with a key that ENCRYPTION_KEYS no longer holds. Add that key again."
         ) from error
+
+
+def reencrypt(encrypted: bytes) -> bytes | None:
+    """Return the secret encrypted with the newest key, None when it is already.
+
+    Raises `Misconfigured` when none of ENCRYPTION_KEYS fits.
+    """
+    newest = _box(_split(get_settings().encryption_keys.get_secret_value())[0])
+    try:
+        newest.decrypt(bytes(encrypted))
+    except InvalidToken:
+        return encrypt(decrypt(encrypted))
+    return None
 
 
 def derive_key(purpose: str) -> bytes:

@@ -3,10 +3,11 @@
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.accounts.keys import add_key
 from app.accounts.tenants import create_tenant
+from app.clients.keys import NewKey, add_key
 from app.db.scope import tenant_scope
 from app.jobs.ids import new_job_id
 from app.jobs.submit import create_job, cut_chunks
@@ -45,11 +46,8 @@ def add_provider_key(
     with installation.owner.begin() as connection:
         add_key(
             connection,
-            secret,
-            tenant_id=tenant_id,
-            spacing_ms=spacing_ms,
-            per_30s=per_30s,
-            daily_limit=None,
+            tenant_id,
+            NewKey(SecretStr(secret), spacing_ms=spacing_ms, per_30s=per_30s, daily_limit=None),
         )
 
 

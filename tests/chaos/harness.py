@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from app.accounts.keys import add_key
+from app.clients.keys import NewKey, add_key
 from app.db.engine import make_engine
 from app.jobs.ids import new_job_id
 from app.jobs.submit import create_job, cut_chunks
@@ -96,7 +97,9 @@ class Stage:
         tenant_id = self.world.add_tenant(slug)
         with self.world.owner.begin() as c:
             key_id = add_key(
-                c, secret, tenant_id=tenant_id, spacing_ms=spacing_ms, per_30s=per_second
+                c,
+                tenant_id,
+                NewKey(SecretStr(secret), spacing_ms=spacing_ms, per_30s=per_second),
             )
             c.execute(
                 text("UPDATE api_keys SET window_seconds = :s WHERE id = :k"),

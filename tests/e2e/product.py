@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from app.accounts.keys import add_key
 from app.accounts.tenants import create_tenant
 from app.accounts.users import create_user
+from app.clients.keys import NewKey, add_key
 from app.db.engine import owner_engine
 from devtools.ports import find_free_port
 from devtools.processes import Process
@@ -74,10 +75,12 @@ def _add_client(owner: Connection, client: Client) -> None:
     if client.daily_limit:
         add_key(
             owner,
-            f"secret-of-{client.slug}",
-            tenant_id=tenant_id,
-            spacing_ms=SPACING_MS,
-            daily_limit=client.daily_limit,
+            tenant_id,
+            NewKey(
+                SecretStr(f"secret-of-{client.slug}"),
+                spacing_ms=SPACING_MS,
+                daily_limit=client.daily_limit,
+            ),
         )
 
 
@@ -89,11 +92,13 @@ def _load() -> None:
         create_user(owner, OPERATOR, PASSWORD, "operator", None)
         add_key(
             owner,
-            "secret-of-platform",
-            tenant_id=None,
-            spacing_ms=SPACING_MS,
-            per_30s=None,
-            daily_limit=None,
+            None,
+            NewKey(
+                SecretStr("secret-of-platform"),
+                spacing_ms=SPACING_MS,
+                per_30s=None,
+                daily_limit=None,
+            ),
         )
 
 

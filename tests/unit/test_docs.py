@@ -11,7 +11,9 @@ import pytest
 import yaml
 from celery.bin.celery import celery as celery_program
 
-from app.accounts.cli import keys_cli, tenants_cli, users_cli
+from app.accounts.cli import tenants_cli, users_cli
+from app.clients.cli import clients_cli
+from app.clients.keys_cli import keys_cli
 from app.settings import Settings
 from routing import queues
 from tasks.queues_command import ADVICE_COLUMNS, COLUMNS, queues_command
@@ -29,7 +31,12 @@ TOOLS = {
 GENERATED = {"bench/results.json"}
 #: Words in capitals that are no variables of ours.
 OTHER_WORDS = {"FLUSHALL", "PUBLIC", "BYPASSRLS", "BRPOP", "LLEN", "COPY", "NOTIFY", "LISTEN"}
-FLASK_GROUPS = {"tenants": tenants_cli, "users": users_cli, "keys": keys_cli}
+FLASK_GROUPS = {
+    "tenants": tenants_cli,
+    "users": users_cli,
+    "clients": clients_cli,
+    "keys": keys_cli,
+}
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -171,7 +178,11 @@ def test_commands_of_flask_exist() -> None:
 
 
 def check_options(command: click.Command, words: list[str]) -> None:
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert {word for word in words if word.startswith("--")} <= known, words
 
 

@@ -1,0 +1,197 @@
+"""Whether a client's lane works: the guide's "Verify setup", each step answered with what to do where it fails."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from app.clients import key_test
+from app.clients.check_lane import (
+    CheckLine,
+    failed,
+    lane_in_force,
+    passed,
+    queue_names,
+    routing_row,
+    worker_alive,
+)
+from app.clients.clients import ClientRow
+from app.clients.keys import KeyFacts, serving_keys
+from app.clients.lane_test import send_address
+from app.db.scope import pauses_allowed
+from app.errors import LanewayError, Unavailable
+from app.settings import Settings
+from app.verification.provider import LOCAL
+from routing.rate_limits.limiter import Limiter
+
+__all__ = ["ANSWER_SECONDS", "CheckLine", "check"]
+#: How long to wait for the address's answer.
+ANSWER_SECONDS = 20.0
+WORKERS = text("""
+    SELECT w.name, w.mode, w.queues, w.client_id, w.slots,
+        (SELECT l.tenant_id FROM client_lane(w.client_id) l) AS tenant_id
+    FROM workers w WHERE w.last_seen > clock_timestamp() - make_interval(secs => :presence) ORDER BY w.name
+""")
+
+
+def check(
+    connection: Connection,
+    client: ClientRow,
+    *,
+    limiter: Limiter,
+    settings: Settings,
+    address: str | None = None,
+    seconds: float = ANSWER_SECONDS,
+) -> list[CheckLine]:
+    """Check a client's routing row, worker, keys and one address through its lane; return a line each, in this order.
+
+    Calls each stored key once, within its limits, and makes one job of the client's; `address` is what is verified (the
+    person's own e-mail unless given). Takes up to `seconds` for the job and ten a key. Changes nothing else.
+    """
+    with pauses_allowed(connection):
+        return list(
+            _lines(
+                connection,
+                client,
+                limiter=limiter,
+                settings=settings,
+                address=address,
+                seconds=seconds,
+            )
+        )
+
+
+def _lines(
+    connection: Connection,
+    client: ClientRow,
+    *,
+    limiter: Limiter,
+    settings: Settings,
+    address: str | None,
+    seconds: float,
+) -> Iterator[CheckLine]:
+    presence = {"presence": settings.presence_timeout_seconds}
+    workers = connection.execute(WORKERS, presence).all()
+    keys = serving_keys(connection, client)
+    before = _throttled(limiter, keys)
+    yield routing_row(client)
+    yield lane_in_force(client)
+    yield queue_names(client, workers)
+    yield worker_alive(client, workers)
+    yield from _keys(connection, client, keys, limiter, settings)
+    wanted = address or client.user_email or key_test.TEST_ADDRESS
+    yield _address(client, workers, wanted, seconds)
+    yield _no_429(before, _throttled(limiter, keys), keys)
+
+
+def _keys(
+    connection: Connection,
+    client: ClientRow,
+    keys: Sequence[KeyFacts],
+    limiter: Limiter,
+    settings: Settings,
+) -> Iterator[CheckLine]:
+    if not keys:
+        yield failed(
+            "Keys",
+            f"no key is in force for this client (policy {client.key_policy})",
+            f"Add one: keys add --tenant {client.slug}. One is there? Is it enabled, and does the policy allow it?",
+        )
+    for key in keys:
+        if key.id is None:
+            yield passed(
+                f"Key …{key.hint}",
+                f"{key.notes}; its secret is not here, so the address below tries it",
+            )
+        else:
+            yield _one_key(connection, key, key.id, limiter, settings)
+
+
+def _one_key(
+    connection: Connection, key: KeyFacts, key_id: UUID, limiter: Limiter, settings: Settings
+) -> CheckLine:
+    name = f"Key …{key.hint}"
+    try:
+        tried = key_test.test_key(connection, key_id, limiter=limiter, settings=settings)
+    except LanewayError as error:
+        return failed(name, error.message, "Put that right and check again.")
+    whose = "" if key.tenant_id else " (the platform's)"
+    detail = f"{tried.detail}{whose}" + (f", {tried.ms} ms" if tried.ms is not None else "")
+    if tried.ok:
+        return passed(name, detail)
+    return failed(
+        name,
+        detail,
+        f"A wrong or disabled key: replace it (keys add, keys remove {key_id}). Anything else: keys test {key_id} again.",
+    )
+
+
+def _address(
+    client: ClientRow, workers: Sequence[Row[Any]], address: str, seconds: float
+) -> CheckLine:
+    name = "Address through the lane"
+    if not client.is_dedicated or not any(client.configured_queue in w.queues for w in workers):
+        return failed(
+            name,
+            "not tried: the lane has no worker",
+            "Put right what is above, then check again.",
+        )
+    answer = send_address(client, address, seconds)
+    if answer.verdict is None:
+        return failed(
+            name,
+            f"no answer about {address} within {seconds:g} s; its chunk was {answer.status} on {answer.queue or 'no queue'}",
+            "released: the worker doesn't take messages; running or ready: its keys are busy or rest (clients show). The job is cancelled.",
+        )
+    took = f"{address} is {answer.verdict} ({answer.said}) by {answer.provider} in {answer.seconds:.1f} s"
+    if answer.is_failure:
+        return failed(
+            name,
+            took,
+            "The provider gave no verdict: see the keys' health in `clients show`.",
+        )
+    if answer.queue not in {client.configured_queue, None}:
+        return failed(
+            name,
+            f"{took}, but through {answer.queue}",
+            f"See the lane's changes: clients history {client.slug}",
+        )
+    if answer.provider == LOCAL:
+        took += (
+            "; no provider was asked: give --address with a mailbox that exists to try the keys too"
+        )
+    return passed(name, took)
+
+
+def _throttled(limiter: Limiter, keys: Sequence[KeyFacts]) -> dict[str, int] | None:
+    """Return how often each key was answered 429 so far; None while Redis is silent."""
+    try:
+        states = limiter.describe([key.fingerprint for key in keys])
+    except Unavailable:
+        return None
+    return {id_: state.throttled_count for id_, state in states.items()}
+
+
+def _no_429(
+    before: dict[str, int] | None, after: dict[str, int] | None, keys: Sequence[KeyFacts]
+) -> CheckLine:
+    name = "No 429 since"
+    if before is None or after is None:
+        return failed(
+            name,
+            "the Redis with the limits does not answer",
+            "No provider is called until it does; check RATE_LIMIT_REDIS_URL or REDIS_URL.",
+        )
+    more = [
+        f"…{key.hint}"
+        for key in keys
+        if after.get(key.fingerprint, 0) > before.get(key.fingerprint, 0)
+    ]
+    if more:
+        return failed(
+            name,
+            f"the provider answered 429 on {', '.join(more)}",
+            "Its limits here are wider than its plan, or it is used elsewhere too: keys edit ID --spacing-ms … --per-30s …",
+        )
+    return passed(name, "no key was answered 429 while this was checked")

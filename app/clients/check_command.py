@@ -1,0 +1,45 @@
+"""`clients check`: whether a client's lane works, step by step."""
+
+import click
+
+from app.clients.check import ANSWER_SECONDS, check
+from app.clients.clients import get_client
+from app.clients.command_line import owner, provider_limits
+from app.clients.printing import to_json
+from app.clients.show_commands import json_option, name_argument, presence
+from app.settings import get_settings
+
+
+@click.command("check")
+@name_argument
+@click.option("--address", help="What to verify as a test.  [default: the person's own e-mail]")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 600),
+    default=ANSWER_SECONDS,
+    show_default=True,
+    help="How long to wait for its answer.",
+)
+@json_option
+def check_client(name: str, *, address: str | None, seconds: float, as_json: bool) -> None:
+    """Check a client's row, worker and keys, and send one address through its lane.
+
+    Costs a call of each stored key and one for the address, all within their limits. Exit code 1 when a step fails.
+    """
+    with provider_limits() as limiter, owner() as connection:
+        lines = check(
+            connection,
+            get_client(connection, name, presence()),
+            limiter=limiter,
+            settings=get_settings(),
+            address=address,
+            seconds=seconds,
+        )
+    if as_json:
+        click.echo(to_json(lines))
+    for line in [] if as_json else lines:
+        click.echo(f"{'ok' if line.ok else 'failed'}\t{line.name}: {line.detail}")
+        if line.remedy:
+            click.echo(f"\t-> {line.remedy}")
+    if not all(line.ok for line in lines):
+        raise SystemExit(1)

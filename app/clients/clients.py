@@ -1,0 +1,246 @@
+"""The clients as operators see and steer them: settings, the lane as configured and as in force, what was changed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from app.clients.setting_rules import KEY_POLICIES, KeyPolicy, check_settings
+from app.db.refusals import refusals_explained
+from app.errors import Conflict, NotFound
+from routing.queues import VERIFICATION
+
+__all__ = [
+    "KEY_POLICIES",
+    "AuditRow",
+    "ClientRow",
+    "KeyPolicy",
+    "LaneChange",
+    "change_settings",
+    "enable",
+    "get_client",
+    "history",
+    "list_clients",
+    "remove",
+    "rollback",
+    "watch_lane",
+]
+_OVERVIEW = text("SELECT * FROM clients_overview(:presence)")
+_ONE = text("SELECT * FROM clients_overview(:presence, :tenant)")
+_BY_SLUG = text("SELECT * FROM clients_overview(:presence) WHERE slug = :slug")
+_BY_EMAIL = text("SELECT tenant_id FROM auth_user(:email)")
+_BY_ID = text("SELECT tenant_id, queue FROM client_lane(:id)")
+#: The owner sees them; the web's role looks through the overview.
+_OWN_SLUG = text("SELECT id FROM tenants WHERE slug = :slug")
+_SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
+_SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
+_REMOVE = text("SELECT client_remove_lane(:tenant)")
+_AUDIT = text("SELECT * FROM audit_log(:tenant, :limit, :before)")
+
+
+@dataclass(frozen=True)
+class ClientRow:
+    """A client, as `clients_overview` tells it.
+
+    `configured_queue` and `is_active` are its row in `worker_configs` (the one in force, else the newest); `queue` is the lane
+    in force, which is the shared one while `fallback_since` is set. `rows_last_hour` counts all lanes, `shared_part` is the
+    client's part (0 to 1) of what the shared lane did in the last hour, None when that was nothing.
+    """
+
+    id: UUID
+    slug: str
+    name: str
+    weight: int
+    max_in_flight: int | None
+    max_in_flight_per_job: int | None
+    key_policy: KeyPolicy
+    fallback_after_seconds: int | None
+    created_at: datetime
+    config_id: UUID | None
+    user_id: UUID | None
+    user_email: str | None
+    worker_mode: str | None
+    configured_queue: str | None
+    is_active: bool | None
+    api_key_hint: str | None
+    notes: str | None
+    queue: str
+    changed_at: datetime | None
+    fallback_since: datetime | None
+    unattended_since: datetime | None
+    #: Live workers on the configured queue (on the shared one where none is configured).
+    workers: int
+    ready: int
+    released: int
+    running: int
+    open_jobs: int
+    #: Enabled stored keys of its own.
+    keys: int
+    rows_last_hour: int
+    shared_rows_last_hour: int
+    shared_part: float | None
+
+    @property
+    def is_dedicated(self) -> bool:
+        """Whether it has a lane of its own, also while its work falls back to the shared one."""
+        return bool(self.is_active) and self.configured_queue != VERIFICATION
+
+
+@dataclass(frozen=True)
+class LaneChange:
+    """A change of lanes; both queues are the same where nothing moved. `chunks_moved` waited and go to the new lane."""
+
+    from_queue: str
+    to_queue: str
+    chunks_moved: int
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the lane in force is another one now."""
+        return self.from_queue != self.to_queue
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One thing that somebody changed."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    tenant_id: UUID | None
+    tenant_slug: str | None
+    from_queue: str | None
+    to_queue: str | None
+    chunks_moved: int | None
+    details: dict[str, Any]
+
+
+def list_clients(connection: Connection, presence_seconds: float) -> list[ClientRow]:
+    """Return every client, by slug. A worker counts as alive that was seen within `presence_seconds`."""
+    rows = connection.execute(_OVERVIEW, {"presence": presence_seconds})
+    return [ClientRow(**row._mapping) for row in rows]
+
+
+def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
+    """Return the client that a slug, a tenant's id, a user's id or a person's e-mail names. Raises `NotFound`."""
+    # PostgreSQL has no text with NUL in it: nobody has such a name.
+    wanted = str(name).replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
+    tenant_id = _find_tenant(connection, wanted)
+    values: dict[str, object] = {"presence": presence_seconds}
+    if tenant_id is None:
+        row = connection.execute(_BY_SLUG, values | {"slug": wanted.lower()}).one_or_none()
+    else:
+        row = connection.execute(_ONE, values | {"tenant": tenant_id}).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"There is no client {wanted!r}; `clients list` shows them. Give its short name, an id, or a person's e-mail."
+        )
+    return ClientRow(**row._mapping)
+
+
+def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
+    if "@" in wanted:
+        person = connection.execute(_BY_EMAIL, {"email": wanted}).one_or_none()
+        if person is None:
+            raise NotFound(f"There is no user {wanted.lower()}.")
+        if person.tenant_id is None:
+            raise NotFound(
+                f"{wanted.lower()} belongs to no client: an operator of the installation."
+            )
+        return UUID(str(person.tenant_id))
+    try:
+        id_ = UUID(wanted)
+    except ValueError:
+        found = connection.execute(_OWN_SLUG, {"slug": wanted.lower()}).scalar_one_or_none()
+        return UUID(str(found)) if found else None
+    found = connection.execute(_BY_ID, {"id": id_}).scalar_one_or_none()
+    return UUID(str(found)) if found else id_
+
+
+def history(
+    connection: Connection,
+    tenant_id: UUID | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[AuditRow]:
+    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from. At most 500."""
+    values = {"tenant": tenant_id, "limit": max(1, limit), "before": before}
+    return [AuditRow(**row._mapping) for row in connection.execute(_AUDIT, values)]
+
+
+def change_settings(
+    connection: Connection, tenant_id: UUID, **settings: object
+) -> dict[str, tuple[Any, Any]]:
+    """Change a client's settings; return {setting: (before, after)} of those that are others now.
+
+    `name`, `weight` (1 to 100), `max_in_flight`, `max_in_flight_per_job`, `fallback_after_seconds` (30 or more) and
+    `key_policy`; None empties one of the middle three. Raises `InvalidInput` or `NotFound`.
+    """
+    check_settings(settings)
+    values = {"tenant": tenant_id, "settings": json.dumps(settings)}
+    with refusals_explained():
+        changes = connection.execute(_SET, values).scalar_one()
+    if changes is None:
+        raise NotFound("There is no such client; `clients list` shows them.")
+    return {name: (old, new) for name, (old, new) in changes.items()}
+
+
+def rollback(connection: Connection, tenant_id: UUID) -> LaneChange:
+    """Send a client's work to the shared lane; its row stays, out of use. No change where it is there already."""
+    return watch_lane(
+        connection,
+        tenant_id,
+        lambda: connection.execute(_SET_ACTIVE, {"tenant": tenant_id, "active": False}),
+    )
+
+
+def enable(connection: Connection, tenant_id: UUID) -> LaneChange:
+    """Put a client's newest row in force again. Raises `Conflict` when it has none, or its lane is another's now."""
+    change = watch_lane(
+        connection,
+        tenant_id,
+        lambda: connection.execute(_SET_ACTIVE, {"tenant": tenant_id, "active": True}),
+    )
+    # Presence does not matter to what is read here.
+    if not change.is_change and not get_client(connection, tenant_id, 15.0).is_active:
+        raise Conflict(
+            "This client has no lane to put back: it never had one, or it was removed. `clients onboard` gives it one."
+        )
+    return change
+
+
+def remove(connection: Connection, tenant_id: UUID) -> LaneChange:
+    """Take a client's rows in `worker_configs` away for good; its work goes to the shared lane. Its keys stay."""
+    return watch_lane(
+        connection, tenant_id, lambda: connection.execute(_REMOVE, {"tenant": tenant_id})
+    )
+
+
+def watch_lane(connection: Connection, tenant_id: UUID, act: Callable[[], object]) -> LaneChange:
+    """Do `act` and return what it changed of the client's lane, as the audit of this transaction tells it."""
+    before = _lane(connection, tenant_id)
+    newest = max((row.id for row in history(connection, tenant_id, 1)), default=0)
+    with refusals_explained():
+        act()
+    after = _lane(connection, tenant_id)
+    moves = [
+        row
+        for row in history(connection, tenant_id, 10)
+        if row.id > newest and row.action == "lane.changed" and row.to_queue == after
+    ]
+    if not moves or before == after:
+        return LaneChange(after, after, 0)
+    return LaneChange(moves[0].from_queue or before, after, moves[0].chunks_moved or 0)
+
+
+def _lane(connection: Connection, tenant_id: UUID) -> str:
+    """Return the lane in force."""
+    row = connection.execute(_BY_ID, {"id": tenant_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such client; `clients list` shows them.")
+    return row.queue or VERIFICATION

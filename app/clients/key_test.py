@@ -1,0 +1,158 @@
+"""Try one stored key with one call, reserved like any other, so that no limit is broken."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import aiohttp
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
+
+from app.clients.keys import KeyFacts, key_facts
+from app.crypto import decrypt
+from app.db.scope import pauses_allowed
+from app.errors import NotFound
+from app.provider_errors import KeyEffect, ProviderError, policy_of
+from app.settings import Settings
+from app.verification.key_usage import KeyUsage
+from app.verification.mailtester import MailTester
+from routing.provider_key import ProviderKey
+from routing.rate_limits.limiter import Limiter
+from routing.rate_limits.limits import PoolRef, Slot
+from routing.rate_limits.registration import prepare_pool
+
+#: A name that RFC 2606 keeps for examples: nobody's mailbox.
+TEST_ADDRESS = "postmaster@example.com"
+#: How long to wait for the key to be free, and then for the answer.
+TEST_SECONDS = 10.0
+_SECRET = text("SELECT secret_encrypted FROM key_secret(:key)")
+_POOL = "test"
+#: How long a key rests after a 429 that does not say.
+_REST_MS = 1_000
+_BUSY = {
+    "spacing": "The key is busy: workers use all that its spacing allows. Try again.",
+    "window": "The key is busy: what its window allows is used up. Try again in half a minute.",
+    "daily_quota": "The key's day is used up.",
+    "circuit_open": "The key rests after errors; `keys reset` lets it be tried at once.",
+    "held": "The key is busy in a worker's hands. Try again.",
+}
+__all__ = ["TEST_ADDRESS", "KeyTest", "test_key"]
+
+
+@dataclass(frozen=True)
+class KeyTest:
+    """What a key answered; `ms` is how long the call took, None where none was made."""
+
+    ok: bool
+    detail: str
+    ms: int | None = None
+
+
+def test_key(
+    connection: Connection,
+    key_id: UUID,
+    *,
+    limiter: Limiter,
+    settings: Settings,
+    address: str = TEST_ADDRESS,  # noqa: PT028 - not a test of pytest's
+    seconds: float = TEST_SECONDS,  # noqa: PT028
+) -> KeyTest:
+    """Ask the provider about `address` with a stored key, and tell the limiter how it went.
+
+    Costs one call of the key. Takes up to `seconds` to get its turn and as long again to be answered. Any verdict is fine;
+    an error says why. Raises `NotFound`, `Misconfigured` for a secret that can't be read, `LimitsUnavailable`.
+    """
+    facts = key_facts(connection, key_id)
+    stored = connection.execute(_SECRET, {"key": key_id}).scalar_one_or_none()
+    if stored is None:
+        raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
+    key = _provider_key(facts, decrypt(stored))
+    # Nobody waits for this transaction: it only reads.
+    with pauses_allowed(connection):
+        return asyncio.run(_try(key, limiter, settings, address, seconds))
+
+
+def _provider_key(facts: KeyFacts, secret: str) -> ProviderKey:
+    return ProviderKey(
+        fingerprint=facts.fingerprint,
+        secret=SecretStr(secret),
+        hint=facts.hint,
+        spacing_ms=facts.spacing_ms,
+        windows=tuple((calls, seconds * 1000) for calls, seconds in facts.windows),
+        daily_limit=facts.daily_limit,
+        reset_hour=facts.reset_hour,
+    )
+
+
+async def _try(
+    key: ProviderKey, limiter: Limiter, settings: Settings, address: str, seconds: float
+) -> KeyTest:
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        provider = MailTester.from_settings(
+            session, settings.model_copy(update={"provider_timeout_seconds": seconds})
+        )
+        usage = KeyUsage()
+        try:
+            await provider.prepare(key.secret.get_secret_value())
+            await provider.open_ahead()
+        except ProviderError as error:
+            return _failed(limiter, key, error, None, None)
+        pool = await asyncio.to_thread(prepare_pool, limiter, _POOL, [key.limits], usage)
+        slot = await _reserve(limiter, pool, seconds)
+        if isinstance(slot, str):
+            return KeyTest(
+                ok=False, detail=_BUSY.get(slot, f"The key has no free moment ({slot}).")
+            )
+        await asyncio.to_thread(usage.add, {key.fingerprint: 1})
+        began = time.perf_counter()
+        try:
+            answer = await provider.verify(address, key.secret.get_secret_value())
+        except ProviderError as error:
+            return _failed(limiter, key, error, slot, _ms_since(began))
+        limiter.clean(key.fingerprint)
+        said = f"{answer.verdict.value} ({answer.code} {answer.message})"
+        return KeyTest(ok=True, detail=f"answered about {address}: {said}", ms=_ms_since(began))
+
+
+async def _reserve(limiter: Limiter, pool: PoolRef, seconds: float) -> Slot | str:
+    """Reserve one call and wait for its moment; or return why there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await asyncio.to_thread(limiter.reserve, pool, 1)
+        read_at = time.monotonic()
+        if answer.slots:
+            ahead = answer.slots[0].at_ms / 1e3 - answer.now_us / 1e6
+            await asyncio.sleep(max(0.0, ahead - (time.monotonic() - read_at)))
+            return answer.slots[0]
+        # Ask again when the moment comes within reach; workers ask for the same ones.
+        wait = (answer.not_before_ms - answer.now_us / 1e3 - limiter.policy.horizon_ms / 2) / 1e3
+        wait = max(0.05, wait)
+        if (
+            answer.reason in {"daily_quota", "circuit_open", "no_keys"}
+            or time.monotonic() + wait > deadline
+        ):
+            return answer.reason
+        await asyncio.sleep(wait)
+
+
+def _failed(
+    limiter: Limiter, key: ProviderKey, error: ProviderError, slot: Slot | None, ms: int | None
+) -> KeyTest:
+    effect = policy_of(error).key_effect
+    at_ms = slot.at_ms if slot else None
+    if effect is KeyEffect.SLOW_DOWN:
+        rest = _REST_MS if error.retry_after is None else error.retry_after * 1_000
+        limiter.throttled(key.fingerprint, rest, granted_at_ms=at_ms)
+    elif effect is KeyEffect.OPEN:
+        limiter.unauthorized(key.fingerprint, error.message)
+    elif effect is KeyEffect.FAILURE:
+        limiter.failed(key.fingerprint, error.message)
+    elif slot:
+        limiter.clean(key.fingerprint)
+    return KeyTest(ok=False, detail=error.message, ms=ms)
+
+
+def _ms_since(began: float) -> int:
+    return round((time.perf_counter() - began) * 1e3)

@@ -1,0 +1,246 @@
+"""Provider keys: kept encrypted, told apart by fingerprint, shown by their last four characters.
+
+Limits may be changed at any time; workers take them up at once. A key's secret never changes: another secret is another key.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import Connection, Row, text
+
+from app.clients.clients import ClientRow
+from app.clients.key_limits import check_limits, windows_as_json
+from app.crypto import encrypt, fingerprint, hint
+from app.db.refusals import refusals_explained
+from app.errors import Conflict, InvalidInput, NotFound
+
+PROVIDERS = ("mailtester",)
+WINDOW_SECONDS = 30
+_MAX_SECRET = 512
+
+_ALL = text("SELECT * FROM keys_overview()")
+_ADD = text(
+    "SELECT key_add(:tenant, :provider, :fingerprint, :secret, :hint, CAST(:limits AS jsonb))"
+)
+_SET = text("SELECT key_set(:key, CAST(:settings AS jsonb))")
+_REMOVE = text("SELECT key_remove(:key)")
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key to be added, with what its plan allows. Only the secret's last four characters may be shown.
+
+    `per_30s` calls in any 30 s and `daily_limit` calls a day; None: no such limit. The day turns at `reset_hour` UTC.
+    `extra_windows` are more windows, (calls, seconds) each.
+    """
+
+    secret: SecretStr
+    provider: str = "mailtester"
+    spacing_ms: int = 250
+    per_30s: int | None = 165
+    daily_limit: int | None = 500_000
+    reset_hour: int = 0
+    extra_windows: tuple[tuple[int, int], ...] = ()
+    notes: str | None = None
+
+    @property
+    def hint(self) -> str:
+        """The secret's last four characters."""
+        return hint(self.secret.get_secret_value())
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it apart."""
+        return fingerprint(self.provider, self.secret.get_secret_value())
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """All its windows, (calls, seconds) each."""
+        first = ((self.per_30s, WINDOW_SECONDS),) if self.per_30s else ()
+        return (*first, *self.extra_windows)
+
+
+@dataclass(frozen=True)
+class KeyFacts:
+    """A key without its secret. `id` is None for one of a live worker's environment (`source`).
+
+    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none.
+    """
+
+    id: UUID | None
+    tenant_id: UUID | None
+    tenant_slug: str | None
+    provider: str
+    fingerprint: str
+    hint: str
+    spacing_ms: int
+    requests_per_window: int | None
+    window_seconds: int
+    extra_windows: tuple[tuple[int, int], ...]
+    daily_limit: int | None
+    reset_hour: int
+    is_enabled: bool
+    in_force: bool
+    notes: str | None
+    used_today: int
+    last_used_at: datetime | None
+    source: str
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """All its windows, (calls, seconds) each."""
+        first = (
+            ((self.requests_per_window, self.window_seconds),) if self.requests_per_window else ()
+        )
+        return (*first, *self.extra_windows)
+
+
+def list_keys(connection: Connection) -> list[KeyFacts]:
+    """Return every key, the platform's first, then by client: the stored ones and those of live workers' environments."""
+    return [_facts(row) for row in connection.execute(_ALL)]
+
+
+def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
+    """Return what is known of a stored key. Raises `NotFound`."""
+    for key in list_keys(connection):
+        if key.id == key_id:
+            return key
+    raise _no_such_key()
+
+
+def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
+    """Return a client's own keys, enabled or not, in force or not."""
+    return [key for key in list_keys(connection) if key.tenant_id == client.id]
+
+
+def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
+    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may."""
+    keys = [key for key in list_keys(connection) if key.in_force]
+    own = [key for key in keys if key.tenant_id == client.id]
+    if own or client.key_policy == "own":
+        return own
+    return [key for key in keys if key.tenant_id is None]
+
+
+def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID:
+    """Add a key of a client, or of the platform (`tenant_id` None); return its id.
+
+    Raises `InvalidInput`, or `Conflict` when the client has this very key already.
+    """
+    secret = new.secret.get_secret_value()
+    if new.provider not in PROVIDERS:
+        raise InvalidInput(f"A provider is one of {', '.join(PROVIDERS)}.")
+    if (
+        not 8 <= len(secret) <= _MAX_SECRET
+        or not secret.isascii()
+        or not secret.isprintable()
+        or " " in secret
+    ):
+        raise InvalidInput("A key has 8 to 512 printable characters without spaces.")
+    check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
+    limits = {
+        "spacing_ms": new.spacing_ms,
+        "requests_per_window": new.per_30s,
+        "window_seconds": WINDOW_SECONDS,
+        "extra_windows": windows_as_json(new.extra_windows),
+        "daily_limit": new.daily_limit,
+        "reset_hour": new.reset_hour,
+        "notes": new.notes,
+    }
+    values = {
+        "tenant": tenant_id,
+        "provider": new.provider,
+        "fingerprint": new.fingerprint,
+        "secret": encrypt(secret),
+        "hint": new.hint,
+        "limits": json.dumps(limits),
+    }
+    with refusals_explained():
+        found = connection.execute(_ADD, values).scalar_one()
+    if found is None:
+        raise Conflict(
+            f"The key …{new.hint} has been added already; `keys edit` changes its limits."
+        )
+    return UUID(str(found))
+
+
+def edit_key(
+    connection: Connection, key_id: UUID, **settings: object
+) -> dict[str, tuple[Any, Any]]:
+    """Change a stored key's limits; return {setting: (before, after)} of those that are others now.
+
+    `spacing_ms`, `per_30s` (None: no such limit), `extra_windows` ((calls, seconds) each), `daily_limit`, `reset_hour`,
+    `is_enabled`, `notes`. Raises `InvalidInput` or `NotFound`.
+    """
+    if unknown := set(settings) - _EDITABLE:
+        raise InvalidInput(
+            f"{', '.join(sorted(unknown))}: settings are {', '.join(sorted(_EDITABLE))}."
+        )
+    wanted: dict[str, Any] = dict(settings)
+    if "per_30s" in wanted:
+        wanted |= {
+            "requests_per_window": wanted.pop("per_30s"),
+            "window_seconds": WINDOW_SECONDS,
+        }
+    _check_edit(key_facts(connection, key_id), wanted)
+    if "extra_windows" in wanted:
+        wanted["extra_windows"] = windows_as_json(wanted["extra_windows"])
+    with refusals_explained():
+        values = {"key": key_id, "settings": json.dumps(wanted)}
+        changes = connection.execute(_SET, values).scalar_one()
+    if changes is None:
+        raise _no_such_key()
+    return {name: (old, new) for name, (old, new) in changes.items()}
+
+
+def remove_key(connection: Connection, key_id: UUID) -> None:
+    """Take a stored key away for good. Raises `NotFound`."""
+    if not connection.execute(_REMOVE, {"key": key_id}).scalar_one():
+        raise _no_such_key()
+
+
+_EDITABLE = {
+    "spacing_ms",
+    "per_30s",
+    "extra_windows",
+    "daily_limit",
+    "reset_hour",
+    "is_enabled",
+    "notes",
+}
+
+
+def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> None:
+    """Check the limits as they would be together, so that no worker meets impossible ones."""
+
+    def will_be(name: str) -> Any:
+        return wanted.get(name, getattr(key, name))
+
+    if not isinstance(will_be("is_enabled"), bool):
+        raise InvalidInput("Enabled is true or false.")
+    if not isinstance(will_be("notes"), str | None):
+        raise InvalidInput("Notes are text.")
+    per_window, seconds = will_be("requests_per_window"), will_be("window_seconds")
+    first = () if per_window is None else ((per_window, seconds),)
+    extra = will_be("extra_windows")
+    if not isinstance(extra, list | tuple) or not all(isinstance(w, list | tuple) for w in extra):
+        raise InvalidInput("Windows are a list, each a number of calls and a number of seconds.")
+    windows = (*first, *(tuple(window) for window in extra))
+    check_limits(will_be("spacing_ms"), windows, will_be("daily_limit"), will_be("reset_hour"))
+
+
+def _no_such_key() -> NotFound:
+    return NotFound("There is no such stored key; `keys list` shows them with their ids.")
+
+
+def _facts(row: Row[Any]) -> KeyFacts:
+    fields: dict[str, Any] = {name: getattr(row, name) for name in _FIELDS}
+    extra = tuple((window["requests"], window["seconds"]) for window in row.extra_windows)
+    return KeyFacts(**fields | {"extra_windows": extra, "in_force": bool(row.in_force)})
+
+
+_FIELDS = tuple(KeyFacts.__dataclass_fields__)

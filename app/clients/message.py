@@ -1,0 +1,37 @@
+"""What the client is told when its lane is ready."""
+
+from app.clients.capacity import Capacity
+from app.clients.clients import ClientRow
+
+
+def welcome(client: ClientRow, capacity: Capacity) -> str:
+    """Return the subject and the body of the message to the client, with its figures."""
+    per_day = (
+        "without limit" if capacity.per_day is None else f"{capacity.per_day:,} verifications/day"
+    )
+    per_second = (
+        "without limit"
+        if capacity.per_second is None
+        else f"{capacity.per_second:g} verifications/second"
+    )
+    return f"""Subject: Your Dedicated Email Verification Setup is Ready
+
+Hi {client.name},
+
+Your dedicated email verification infrastructure is now live!
+
+What this means for you:
+- Your jobs are processed by a dedicated worker
+- You have isolated capacity with your own API keys
+- No sharing with other users - guaranteed throughput
+
+Your setup:
+- API Keys configured: {capacity.keys} {"key" if capacity.keys == 1 else "keys"}
+- Daily capacity: {per_day}
+- Speed: {per_second}
+
+You can start using the platform immediately. All new jobs will
+automatically route to your dedicated worker.
+
+Let us know if you have any questions!
+"""

@@ -1,0 +1,148 @@
+"""Give a client a lane of its own with its keys: everything or nothing, and safe to repeat."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from app.accounts import tenants, users
+from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
+from app.clients.keys import NewKey, add_key, list_keys
+from app.db.refusals import refusals_explained
+from app.errors import Conflict, InvalidInput, NotFound
+from routing.queues import DEDICATED_PREFIX, VERIFICATION
+
+_PERSON = text("SELECT id, tenant_id, tenant_slug FROM auth_user(:email)")
+_SET_LANE = text("SELECT client_set_lane(:user, :queue, :hint, :notes)")
+PRESENCE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """Who gets which lane with which keys. No keys: they will be in the worker's environment, or are there already.
+
+    With `slug` (and `name`) a client and a person that do not exist are made first; the owner's connection only.
+    """
+
+    email: str
+    queue: str
+    keys: Sequence[NewKey] = field(default_factory=tuple)
+    notes: str | None = None
+    name: str | None = None
+    slug: str | None = None
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """What came of it: the client as it is now, its keys in the order given, and what moved.
+
+    `added` are those of `key_ids` that were not there before; `hint` are the keys' last four characters; `password` is the
+    one made up for a new person, to be told once.
+    """
+
+    client: ClientRow
+    key_ids: tuple[UUID, ...]
+    change: LaneChange
+    hint: str | None
+    added: tuple[UUID, ...] = ()
+    password: str | None = None
+
+
+def onboard(connection: Connection, request: Onboarding) -> Onboarded:
+    """Put a client on its lane with its keys; the caller commits.
+
+    A key that the client has stays as it is, limits too. Repeating changes nothing. Raises `NotFound` for a person that is
+    not there, `InvalidInput`, or `Conflict` when the lane is another client's; then nothing of it is done.
+    """
+    queue = request.queue.strip()
+    if "\0" in f"{queue}{request.notes or ''}":
+        raise InvalidInput("The lane's name and the notes are text that people can read.")
+    if queue == VERIFICATION:
+        raise InvalidInput(
+            f"{VERIFICATION} is the shared lane. A lane of its own is named {DEDICATED_PREFIX}client-acme."
+        )
+    prints = [key.fingerprint for key in request.keys]
+    if len(set(prints)) != len(prints):
+        raise InvalidInput("The same key is given twice.")
+    with connection.begin_nested():
+        user_id, tenant_id, password = _person(connection, request)
+        key_ids, added = _add_keys(connection, tenant_id, request.keys)
+        hint = ",".join(key.hint for key in request.keys) or None
+        change = watch_lane(
+            connection,
+            tenant_id,
+            lambda: _set_lane(connection, user_id, queue, hint, request.notes),
+        )
+        client = get_client(connection, tenant_id, PRESENCE_SECONDS)
+    return Onboarded(client, key_ids, change, client.api_key_hint, added, password)
+
+
+def _person(connection: Connection, request: Onboarding) -> tuple[UUID, UUID, str | None]:
+    email = users.normalise_email(request.email).replace("\0", "")
+    person = connection.execute(_PERSON, {"email": email}).one_or_none()
+    if person is None:
+        return _make_person(connection, email, request)
+    if person.tenant_id is None:
+        raise InvalidInput(
+            f"{email} is an operator of the installation and belongs to no client. Give the e-mail of one of the client's people."
+        )
+    if request.slug and request.slug != person.tenant_slug:
+        raise Conflict(
+            f"{email} belongs to the client {person.tenant_slug}, not to {request.slug}."
+        )
+    return person.id, person.tenant_id, None
+
+
+def _make_person(
+    connection: Connection, email: str, request: Onboarding
+) -> tuple[UUID, UUID, str | None]:
+    if not request.slug:
+        raise NotFound(
+            f"There is no user {email}. Add the client and the person first (`tenants create`, `users create`), "
+            "or let this do it: --create --name NAME --slug SLUG."
+        )
+    password = secrets.token_urlsafe(15)
+    with refusals_explained():
+        tenant_id = tenants.create_tenant(connection, request.name or request.slug, request.slug)
+        user_id = users.create_user(connection, email, password, "admin", tenant_id)
+    return user_id, tenant_id, password
+
+
+def _add_keys(
+    connection: Connection, tenant_id: UUID, keys: Sequence[NewKey]
+) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
+    """Return the keys' ids, and of these the ones that are new."""
+    there = _stored(connection, tenant_id)
+    ids, added = [], []
+    for key in keys:
+        name = (key.provider, key.fingerprint)
+        if name not in there:
+            try:
+                there[name] = add_key(connection, tenant_id, key)
+                added.append(there[name])
+            except Conflict:
+                # Somebody else has added it since: it is there now.
+                there = _stored(connection, tenant_id)
+        ids.append(there[name])
+    return tuple(ids), tuple(added)
+
+
+def _stored(connection: Connection, tenant_id: UUID) -> dict[tuple[str, str], UUID]:
+    return {
+        (key.provider, key.fingerprint): key.id
+        for key in list_keys(connection)
+        if key.tenant_id == tenant_id and key.id is not None
+    }
+
+
+def _set_lane(
+    connection: Connection, user_id: UUID, queue: str, hint: str | None, notes: str | None
+) -> None:
+    now = get_client(connection, user_id, PRESENCE_SECONDS)
+    is_so = (now.user_id, now.configured_queue) == (user_id, queue) and now.is_dedicated
+    if is_so and hint in {None, now.api_key_hint} and notes in {None, now.notes}:
+        return
+    values = {"user": user_id, "queue": queue, "hint": hint, "notes": notes}
+    connection.execute(_SET_LANE, values)

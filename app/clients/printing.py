@@ -1,0 +1,138 @@
+"""What the command line prints of clients, keys and changes: for people, and as JSON for programs. Secrets never."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from app.clients.capacity import capacity, describe
+from app.clients.clients import AuditRow, ClientRow, LaneChange
+from app.clients.keys import KeyFacts
+from routing.rate_limits.limits import KeyState
+
+#: What nobody needs to see of a key.
+_UNSEEN = ("fingerprint",)
+
+
+def to_json(value: object) -> str:
+    """Return JSON; moments in ISO 8601, ids as text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def client_as_data(client: ClientRow) -> dict[str, Any]:
+    """Return a client as plain values."""
+    return {**asdict(client), "is_dedicated": client.is_dedicated}
+
+
+def key_as_data(key: KeyFacts, states: Mapping[str, KeyState]) -> dict[str, Any]:
+    """Return a key as plain values, with its health where the limiter knows it."""
+    state = states.get(key.fingerprint)
+    known = {name: value for name, value in asdict(key).items() if name not in _UNSEEN}
+    return {**known, "health": state.state if state else "unknown"}
+
+
+def client_line(client: ClientRow) -> str:
+    """Return a client in a line: name, lane in force, work, who serves it, keys, what wants a look."""
+    work = f"{client.ready} ready, {client.released} released, {client.running} running"
+    attention = ", ".join(remarks(client))
+    workers = f"{client.workers} worker{'' if client.workers == 1 else 's'}"
+    line = f"{client.slug}\t{client.queue}\t{work}\t{workers}\t{client.keys} own keys"
+    return f"{line}\t{attention}" if attention else line
+
+
+def remarks(client: ClientRow) -> Iterator[str]:
+    """Yield what wants a look."""
+    if client.fallback_since:
+        yield f"fell back from {client.configured_queue} since {moment(client.fallback_since)}"
+    elif client.is_dedicated and not client.workers:
+        yield "no worker on its lane"
+    if client.unattended_since:
+        yield f"work without a worker since {moment(client.unattended_since)}"
+    if client.config_id and not client.is_dedicated:
+        yield f"{client.configured_queue} not in use"
+
+
+def moment(at: datetime | None) -> str:
+    """Return a moment in UTC, to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "never"
+
+
+def client_lines(client: ClientRow) -> Iterator[str]:
+    """Yield a client's facts, one a line."""
+    configured = client.configured_queue or "none, so the shared one"
+    use = "in use" if client.is_dedicated else "not in use"
+    yield f"client {client.slug} ({client.name}) {client.id}"
+    yield f"lane configured {configured}" + (
+        f" ({use}, by {client.user_email} {client.user_id})" if client.config_id else ""
+    )
+    yield f"lane in force {client.queue}, since {moment(client.changed_at)}"
+    after = client.fallback_after_seconds
+    yield "fall-back " + (f"after {after} s without a worker" if after else "off")
+    for remark in remarks(client):
+        yield f"look {remark}"
+    yield f"workers {client.workers}"
+    yield (
+        f"work {client.ready} ready, {client.released} released, {client.running} running; "
+        f"{client.open_jobs} open jobs; {client.rows_last_hour:,} rows in the last hour"
+    )
+    if client.shared_part is not None:
+        yield f"part of the shared lane {client.shared_part:.1%} in the last hour"
+    cap, per_job = client.max_in_flight, client.max_in_flight_per_job
+    yield f"weight {client.weight}, in flight {cap or 'its part'}, a job {per_job or 'no cap'}"
+    if client.notes:
+        yield f"notes {client.notes}"
+
+
+def key_line(key: KeyFacts, states: Mapping[str, KeyState]) -> str:
+    """Return a key in a line: by its last four characters."""
+    state = states.get(key.fingerprint)
+    enabled = "enabled" if key.is_enabled else "disabled"
+    force = "in force" if key.in_force else "not in force"
+    whose = key.tenant_slug or "platform"
+    parts = [whose, key.provider, f"…{key.hint}", limits_of(key), enabled, force]
+    if states:
+        parts.append(f"health {state.state if state else 'unknown'}, {key.used_today:,} today")
+    parts.append(str(key.id or key.notes))
+    return "\t".join(parts)
+
+
+def limits_of(key: KeyFacts) -> str:
+    """Return a key's limits in words."""
+    windows = " ".join(f"{calls} / {seconds} s" for calls, seconds in key.windows) or "- / 30 s"
+    turn = f" from {key.reset_hour:02}:00" if key.reset_hour else ""
+    return f"{key.spacing_ms} ms\t{windows}\t{key.daily_limit or '-'} / day{turn}"
+
+
+def capacity_line(keys: Sequence[KeyFacts]) -> str:
+    """Return what the keys that serve a client give a client."""
+    shared = any(key.tenant_id is None for key in keys)
+    whose = " - the platform's, shared with other clients" if shared else ""
+    return f"capacity {describe(capacity(keys))}{whose}"
+
+
+def change_line(change: LaneChange) -> str:
+    """Return what moved."""
+    if not change.is_change:
+        return f"lane {change.to_queue}, as before: nothing moved"
+    return (
+        f"lane {change.from_queue} -> {change.to_queue}, {change.chunks_moved} waiting chunks moved"
+    )
+
+
+def audit_line(row: AuditRow) -> str:
+    """Return one change in a line."""
+    what = (
+        f"{row.from_queue} -> {row.to_queue}, {row.chunks_moved} chunks"
+        if row.to_queue
+        else json.dumps(row.details, ensure_ascii=False, sort_keys=True)
+    )
+    return (
+        f"{row.id}\t{moment(row.at)}\t{row.actor}\t{row.tenant_slug or '-'}\t{row.action}\t{what}"
+    )

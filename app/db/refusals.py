@@ -1,0 +1,55 @@
+"""What the database refuses, said as a sentence with what to do: its triggers and checks are the last word on lanes and keys."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import Conflict, Forbidden, InvalidInput, LanewayError
+
+#: SQLSTATEs, PostgreSQL's appendix A.
+_UNIQUE, _CHECK, _RIGHTS, _REFERENCE = "23505", "23514", "42501", "23503"
+_WRONG_VALUES = ("22", "23502")
+#: Constraints whose own words would help nobody.
+_SAID = {
+    "worker_configs_one_active": (
+        "This person has another active row in worker_configs. Take it out of use first: "
+        "UPDATE worker_configs SET is_active = false WHERE user_id = '...'."
+    ),
+    "tenants_fallback_after": "Work falls back after 30 seconds or more.",
+}
+
+
+@contextmanager
+def refusals_explained() -> Iterator[None]:
+    """Turn a refusal of the database into `Conflict`, `InvalidInput` or `Forbidden` with its hint; other errors pass."""
+    try:
+        yield
+    except DBAPIError as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def explain(error: DBAPIError) -> LanewayError | None:
+    """Return what a refusal means for whoever asked, None for an error that is nobody's choice of words."""
+    code = str(getattr(error.orig, "pgcode", None) or "")
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    said = _sentence(getattr(diagnosis, "message_primary", None) or "The database refused it")
+    hint = getattr(diagnosis, "message_hint", None)
+    known = _SAID.get(getattr(diagnosis, "constraint_name", None) or "")
+    message = known or (f"{said} {hint}" if hint else said)
+    if code == _UNIQUE:
+        return Conflict(message)
+    if code == _RIGHTS:
+        return Forbidden("Only the installation's command line may do this.")
+    if code in {_CHECK, _REFERENCE} or code.startswith(_WRONG_VALUES):
+        return InvalidInput(message)
+    return None
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
