@@ -45,6 +45,12 @@ class KeyRow:
     #: "database", or "environment": carried by a live worker, and then in force for its client.
     source: str
     notes: str | None
+    #: Further windows: [{"requests": 1000, "seconds": 3600}].
+    extra_windows: list[dict[str, int]]
+    #: The hour (UTC) at which the provider's day begins.
+    reset_hour: int
+    #: Whether a worker that serves the client now would use it.
+    in_force: bool
 
 
 def key_overview(connection: Connection, limiter: KeyStates | None) -> list[KeyRow]:
@@ -84,4 +90,7 @@ def _key(row: Row[Any], state: KeyState | None) -> KeyRow:
         spacing_multiplier=state.spacing_multiplier if state else 1.0,
         source=row.source,
         notes=row.notes,
+        extra_windows=list(row.extra_windows),
+        reset_hour=row.reset_hour,
+        in_force=row.in_force,
     )

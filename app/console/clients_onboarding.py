@@ -1,0 +1,129 @@
+"""Onboarding a client: a form in steps, a review, the result. Works without a script.
+
+Between the form and the review the keys travel sealed: encrypted, bound to the person who pasted them and good for half
+an hour. So no page ever holds them readable, and nothing of an order that was not confirmed is stored.
+"""
+
+import json
+import time
+from typing import Any
+
+from flask import redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.clients.message import welcome
+from app.console.clients_forms import fields, lane_words, pasted_keys, read
+from app.console.clients_keys import LIMITS
+from app.console.frame import pages
+from app.crypto import decrypt, encrypt, hint
+from app.errors import Conflict, InvalidInput, LanewayError, Misconfigured
+from app.http import client_acts as acts
+from app.http.auth import require_account
+from app.http.models_clients import OnboardIn
+
+SEALED_SECONDS = 30 * 60
+
+
+@pages.get("/onboard")
+def client_onboard() -> str:
+    """Show the form, with what is known of a client that was named."""
+    return _form_page({"email": request.args.get("email", "")}, None)
+
+
+@pages.post("/onboard")
+def client_review() -> ResponseReturnValue:
+    """Check the form and show what would be done, or the form again with what is wrong."""
+    try:
+        order = _read_form()
+        return _review_page(order, None)
+    except LanewayError as error:
+        return _form_page(request.form, error), error.status
+
+
+def _read_form() -> OnboardIn:
+    limits = fields(*(name for name in LIMITS if name != "notes"))
+    values: dict[str, Any] = fields("email", "queue", "notes")
+    values["keys"] = [{"secret": secret, **limits} for secret in pasted_keys()]
+    return read(OnboardIn, values)
+
+
+def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
+    client = acts.read_client(order.email)
+    queue = order.queue or acts.suggest_queue(client.slug)
+    keys = [(hint(key.secret.get_secret_value()), key) for key in order.keys]
+    return render_template(
+        "console/client_review.html",
+        client=client,
+        order=order,
+        queue=queue,
+        keys=keys,
+        sealed=_seal(order),
+        problem=problem,
+    )
+
+
+@pages.post("/onboard/confirm")
+def client_confirm() -> ResponseReturnValue:
+    """Onboard as reviewed, with the limits as they stand in the review, and show the result."""
+    try:
+        order = _unseal(request.form.get("sealed", ""))
+    except LanewayError as error:
+        return _form_page({}, error), error.status
+    try:
+        order = read(OnboardIn, _with_limits(order))
+        done = acts.onboard(order)
+    except LanewayError as error:
+        return _review_page(order, error), error.status
+    session["onboarded"] = lane_words(done.change)
+    return redirect(url_for("console.client_ready", slug=done.client.slug), code=303)
+
+
+def _with_limits(order: OnboardIn) -> dict[str, Any]:
+    """Each key's limits are fields of the review: `spacing_ms.0` is the first key's."""
+    values = _plain(order)
+    for n, key in enumerate(values["keys"]):
+        key.update(
+            {name: request.form[f"{name}.{n}"] for name in LIMITS if f"{name}.{n}" in request.form}
+        )
+    return values | fields("queue")
+
+
+@pages.get("/clients/<slug>/ready")
+def client_ready(slug: str) -> str:
+    """Show what is left to do after onboarding: start the worker, tell the client."""
+    detail = acts.read_detail(slug)
+    return render_template(
+        "console/client_ready.html",
+        client=detail.client,
+        detail=detail,
+        words=session.pop("onboarded", None),
+        files=acts.files_of(detail),
+        message=welcome(detail.client, detail.capacity),
+    )
+
+
+def _form_page(form: Any, problem: LanewayError | None) -> str:
+    return render_template("console/client_onboard.html", form=form, problem=problem)
+
+
+def _plain(order: OnboardIn) -> dict[str, Any]:
+    values = order.model_dump()
+    for key, given in zip(values["keys"], order.keys, strict=True):
+        key["secret"] = given.secret.get_secret_value()
+    return values
+
+
+def _seal(order: OnboardIn) -> str:
+    """Return an order that only this person can send on, for a while, and nobody read."""
+    told = {"by": str(require_account().id), "until": int(time.time()) + SEALED_SECONDS}
+    return encrypt(json.dumps(told | {"order": _plain(order)})).decode()
+
+
+def _unseal(sealed: str) -> OnboardIn:
+    try:
+        told = json.loads(decrypt(sealed.encode()))
+    except (Misconfigured, ValueError):
+        raise InvalidInput("The review is not one of ours; fill in the form again.") from None
+    if told["by"] != str(require_account().id) or told["until"] < time.time():
+        raise Conflict("The review is too old; fill in the form again.")
+    return read(OnboardIn, told["order"])
