@@ -340,9 +340,7 @@ def test_the_audit_is_paged_newest_first(operator: Caller, acme: Tenant) -> None
 
 def test_a_secret_is_stored_encrypted(operator: Caller, acme: Tenant, person: Person) -> None:
     onboard(operator, person)
-    stored = owner_sql(
-        "SELECT secret_encrypted FROM api_keys WHERE tenant_id = :t", {"t": acme.id}
-    )
+    stored = owner_sql("SELECT secret_encrypted FROM api_keys WHERE tenant_id = :t", {"t": acme.id})
     assert SECRET.encode() not in bytes(stored)
     logged = owner_sql(
         "SELECT string_agg(e::text, ' ') FROM audit_events e WHERE tenant_id = :t", {"t": acme.id}
