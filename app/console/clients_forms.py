@@ -76,5 +76,9 @@ def lane_words(change: LaneChange | None) -> str:
     if change is None or change.from_queue == change.to_queue:
         return "Nothing had to change."
     chunks = change.chunks_moved
-    moved = f"{number(chunks)} waiting chunk{'' if chunks == 1 else 's'}" if chunks else "new work"
-    return f"Work goes to {change.to_queue} from now on: {moved} moved from {change.from_queue}."
+    moved = (
+        f"{number(chunks)} waiting chunk{'' if chunks == 1 else 's'} moved from {change.from_queue}"
+        if chunks
+        else "nothing waited"
+    )
+    return f"From now on work goes to {change.to_queue}; {moved}."

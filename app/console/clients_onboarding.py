@@ -11,12 +11,14 @@ from typing import Any
 from flask import redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from app.clients.capacity import capacity
+from app.clients.clients import ClientRow
 from app.clients.message import welcome
 from app.console.clients_forms import fields, lane_words, pasted_keys, read
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
 from app.crypto import decrypt, encrypt, hint
-from app.errors import Conflict, InvalidInput, LanewayError, Misconfigured
+from app.errors import Conflict, InvalidInput, LanewayError, Misconfigured, NotFound
 from app.http import client_acts as acts
 from app.http.auth import require_account
 from app.http.models_clients import OnboardIn
@@ -48,7 +50,7 @@ def _read_form() -> OnboardIn:
 
 
 def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
-    client = acts.read_client(order.email)
+    client = _client_of(order.email)
     queue = order.queue or acts.suggest_queue(client.slug)
     keys = [(hint(key.secret.get_secret_value()), key) for key in order.keys]
     return render_template(
@@ -57,6 +59,7 @@ def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
         order=order,
         queue=queue,
         keys=keys,
+        capacity=capacity(acts.as_new_keys(order.keys)),
         sealed=_seal(order),
         problem=problem,
     )
@@ -100,6 +103,14 @@ def client_ready(slug: str) -> str:
         files=acts.files_of(detail),
         message=welcome(detail.client, detail.capacity),
     )
+
+
+def _client_of(email: str) -> ClientRow:
+    try:
+        return acts.read_client(email)
+    except NotFound as error:
+        how = "Add the client and its people first, on the command line: `tenants create`, `users create`."
+        raise NotFound(f"{error.message} {how}") from error
 
 
 def _form_page(form: Any, problem: LanewayError | None) -> str:
