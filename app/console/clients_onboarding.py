@@ -4,8 +4,6 @@ Between the form and the review the keys travel sealed: encrypted, bound to the 
 an hour. So no page ever holds them readable, and nothing of an order that was not confirmed is stored.
 """
 
-import json
-import time
 from typing import Any
 
 from flask import redirect, render_template, request, session, url_for
@@ -17,13 +15,14 @@ from app.clients.message import welcome
 from app.console.clients_forms import fields, lane_words, pasted_keys, read
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
-from app.crypto import decrypt, encrypt, hint
-from app.errors import Conflict, InvalidInput, LanewayError, Misconfigured, NotFound
+from app.console.sealed import seal, unseal
+from app.crypto import hint
+from app.errors import LanewayError, NotFound
 from app.http import client_acts as acts
 from app.http.auth import require_account
 from app.http.models_clients import OnboardIn
 
-SEALED_SECONDS = 30 * 60
+PURPOSE = "onboarding"
 
 
 @pages.get("/onboard")
@@ -125,16 +124,8 @@ def _plain(order: OnboardIn) -> dict[str, Any]:
 
 
 def _seal(order: OnboardIn) -> str:
-    """Return an order that only this person can send on, for a while, and nobody read."""
-    told = {"by": str(require_account().id), "until": int(time.time()) + SEALED_SECONDS}
-    return encrypt(json.dumps(told | {"order": _plain(order)})).decode()
+    return seal(PURPOSE, require_account().id, _plain(order))
 
 
 def _unseal(sealed: str) -> OnboardIn:
-    try:
-        told = json.loads(decrypt(sealed.encode()))
-    except (Misconfigured, ValueError):
-        raise InvalidInput("The review is not one of ours; fill in the form again.") from None
-    if told["by"] != str(require_account().id) or told["until"] < time.time():
-        raise Conflict("The review is too old; fill in the form again.")
-    return read(OnboardIn, told["order"])
+    return OnboardIn.model_validate(unseal(PURPOSE, require_account().id, sealed))

@@ -66,6 +66,10 @@ def test_a_client_is_onboarded_rolled_back_and_put_back_while_its_list_runs(
         f"VERIFICATION_QUEUE={QUEUE}"
     )
     expect(page.get_by_role("region", name="Message to the client")).to_contain_text("2 keys")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy Message to the client").click()
+    expect(page.locator("#said")).to_have_text("Copied.")
+    assert "2 keys" in page.evaluate("navigator.clipboard.readText()")
     assert not [secret for secret in KEYS if secret in page.content()]
     expect(facts).to_contain_text(QUEUE, timeout=PATIENCE_MS)
 
@@ -158,6 +162,17 @@ def test_a_key_is_added_tested_rests_is_reset_changed_and_removed(
         page.get_by_role("button", name="Remove the key").click()
         expect(page.get_by_role("status").first).to_contain_text("removed.")
     assert "secret-of-elm" not in page.content()
+
+
+def test_a_review_that_was_changed_is_refused(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.sign_in(OPERATOR)
+    visitor.go("/onboard")
+    fill_in(page, person=OAK.email)
+    page.get_by_role("button", name="Review").click()
+    page.locator("[name=sealed]").evaluate("field => (field.value = field.value.slice(1))")
+    page.get_by_role("button", name="Onboard Oak").click()
+    expect(page.get_by_role("alert")).to_contain_text("fill in the form again")
 
 
 def test_settings_are_saved_or_what_is_wrong_is_said(visitor: Visitor) -> None:

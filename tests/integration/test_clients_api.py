@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from app.console.sealed import SEALED_SECONDS, seal, unseal
+from app.crypto import encrypt
+from app.errors import Conflict, InvalidInput
+from app.settings import get_settings
+from sandbox.process import run_sandbox
 from tests.factories import (
     Person,
     Tenant,
@@ -135,6 +141,7 @@ def history(operator: Caller, tenant: Tenant) -> list[dict[str, Any]]:
         ({"keys": [{"secret": SECRET, "per_30s": 0}]}, "keys.0.per_30s"),
         ({"keys": [{"secret": SECRET, "reset_hour": 24}]}, "keys.0.reset_hour"),
         ({"keys": [{"secret": SECRET, "extra_windows": "lots"}]}, "keys.0.extra_windows"),
+        ({"keys": [SECRET]}, "keys.0"),
         ({"queues": "x"}, "queues"),
     ],
 )
@@ -336,6 +343,49 @@ def test_the_audit_is_paged_newest_first(operator: Caller, acme: Tenant) -> None
     assert rest["next_cursor"] is None
     odd = operator.get("/api/audit", query_string={"cursor": "odd"})
     assert odd.status_code == 422
+
+
+def test_a_key_is_tested_with_one_call_and_one_that_is_refused_rests(
+    operator: Caller, acme: Tenant, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_sandbox() as sandbox:
+        monkeypatch.setenv("MAILTESTER_BASE_URL", sandbox.url)
+        get_settings.cache_clear()
+        sandbox.put_keys({"key": SECRET})
+        path = f"/api/clients/{acme.slug}/keys"
+        both = {"keys": [{"secret": SECRET}, {"secret": OTHER_SECRET}]}
+        good, bad = operator.post(path, json=both).json["key_ids"]
+        passed = operator.post(f"/api/keys/{good}/test").json
+        assert passed["ok"]
+        assert passed["ms"] >= 0
+        failed = operator.post(f"/api/keys/{bad}/test")
+        assert not failed.json["ok"]
+        assert OTHER_SECRET not in failed.text
+    [rests] = [
+        key for key in operator.get(f"/api/clients/{acme.slug}").json["keys"] if key["id"] == bad
+    ]
+    assert (rests["health"], bool(rests["why"])) == ("open", True)
+    assert operator.post(f"/api/keys/{bad}/reset").json["health"] == "closed"
+    assert operator.post(f"/api/keys/{NO_ID}/test").status_code == 404
+    get_settings.cache_clear()
+
+
+def test_what_is_sealed_opens_only_for_its_person_and_purpose_and_for_a_while(web: Web) -> None:
+    ann, bob = uuid4(), uuid4()
+    sealed = seal("onboarding", ann, {"secret": SECRET}, now=1000.0)
+    assert SECRET not in sealed
+    assert unseal("onboarding", ann, sealed, now=1000.0) == {"secret": SECRET}
+    for purpose, person, text in (
+        ("onboarding", bob, sealed),
+        ("other", ann, sealed),
+        ("onboarding", ann, sealed[1:]),
+        ("onboarding", ann, ""),
+        ("onboarding", ann, encrypt("[]").decode()),
+    ):
+        with pytest.raises(InvalidInput):
+            unseal(purpose, person, text, now=1000.0)
+    with pytest.raises(Conflict):
+        unseal("onboarding", ann, sealed, now=1001.0 + SEALED_SECONDS)
 
 
 def test_a_secret_is_stored_encrypted(operator: Caller, acme: Tenant, person: Person) -> None:
