@@ -108,7 +108,7 @@ def _client_of(email: str) -> ClientRow:
     try:
         return acts.read_client(email)
     except NotFound as error:
-        how = "Add the client and its people first, on the command line: `tenants create`, `users create`."
+        how = "Add the client and the person first: on the command line `clients onboard --create` makes both."
         raise NotFound(f"{error.message} {how}") from error
 
 
