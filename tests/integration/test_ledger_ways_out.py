@@ -40,7 +40,9 @@ def test_a_release_that_a_change_of_lane_overtook_does_not_stay_on_the_old_one(
     route(world, "acme", "verification-queue:client-old")
     world.submit("acme", 10)
     with release_under_way(world), world.owner.begin() as c:
-        c.execute(text("UPDATE worker_configs SET verification_queue = 'verification-queue:client-new'"))
+        c.execute(
+            text("UPDATE worker_configs SET verification_queue = 'verification-queue:client-new'")
+        )
     world.recover()
     assert world.rows("SELECT status, queue FROM chunks") == READY
     assert [r.queue for r in world.release()] == ["verification-queue:client-new"]
