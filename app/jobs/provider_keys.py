@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Row, text
 from app.errors import Unavailable
 from routing.rate_limits.limits import KeyState
 
-_KEYS = text("SELECT * FROM keys_overview()")
+_KEYS = text("""
+    SELECT * FROM keys_overview() WHERE CAST(:slug AS text) IS NULL OR tenant_slug = CAST(:slug AS text)
+""")
 
 
 class KeyStates(Protocol):
@@ -53,9 +55,11 @@ class KeyRow:
     in_force: bool
 
 
-def key_overview(connection: Connection, limiter: KeyStates | None) -> list[KeyRow]:
-    """Return every key, the platform's first. Needs no tenant's scope."""
-    rows = connection.execute(_KEYS).all()
+def key_overview(
+    connection: Connection, limiter: KeyStates | None, slug: str | None = None
+) -> list[KeyRow]:
+    """Return every key, the platform's first, or those of one client. Needs no tenant's scope."""
+    rows = connection.execute(_KEYS, {"slug": slug}).all()
     states: Mapping[str, KeyState] = {}
     if limiter is not None and rows:
         try:
