@@ -11,9 +11,11 @@ from app.clients.cli import clients_cli
 from app.clients.keys_cli import keys_cli
 from app.http import access, auth, limits, openapi, problems, security
 from app.http.broker import Broker
+from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.health import health
 from app.http.jobs import jobs
+from app.http.keys import keys
 from app.http.lanes import lanes
 from app.http.login import login
 from app.http.metrics import metrics
@@ -25,7 +27,7 @@ from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, uploads, jobs, results, lanes, metrics)
+BLUEPRINTS = (health, login, uploads, jobs, results, lanes, clients, keys, metrics)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 

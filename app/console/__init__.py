@@ -6,12 +6,31 @@ the content policy demands.
 
 from flask import Flask
 
-from app.console import errors, jobs, operations, sign_in, uploads
+from app.console import (
+    clients,
+    clients_keys,
+    clients_lanes,
+    clients_onboarding,
+    errors,
+    jobs,
+    operations,
+    sign_in,
+    uploads,
+)
 from app.console.formats import register_filters
 from app.console.frame import pages
 
 #: Importing them puts their views into the blueprint.
-_VIEWS = (jobs, operations, sign_in, uploads)
+_VIEWS = (
+    clients,
+    clients_keys,
+    clients_lanes,
+    clients_onboarding,
+    jobs,
+    operations,
+    sign_in,
+    uploads,
+)
 
 
 def register(app: Flask) -> None:

@@ -18,7 +18,17 @@ pages = Blueprint(
     static_url_path="/assets",
 )
 _OPEN = frozenset({"console.login", "console.static"})
-_FOR_OPERATORS = frozenset({"console.lanes", "console.keys"})
+#: What the names of the operators' pages begin with: a new one is closed to others without being named here.
+_FOR_OPERATORS = ("console.lane", "console.key", "console.client", "console.audit")
+#: Pages that stand under an entry of the menu, by what their names begin with.
+_SECTIONS = {
+    "console.job": "console.jobs",
+    "console.client": "console.clients",
+    "console.audit": "console.clients",
+    "console.key_new": "console.clients",
+    "console.key_add": "console.clients",
+    "console.key": "console.keys",
+}
 
 
 @pages.before_request
@@ -29,7 +39,7 @@ def _guard() -> ResponseReturnValue | None:
     if account is None:
         answer: ResponseReturnValue = login_manager.unauthorized()
         return answer
-    if request.endpoint in _FOR_OPERATORS and not account.is_operator:
+    if (request.endpoint or "").startswith(_FOR_OPERATORS) and not account.is_operator:
         raise Forbidden("Only operators of this installation see this page.")
     return None
 
@@ -44,5 +54,15 @@ def _viewer() -> dict[str, object]:
     if account.tenant_id is not None:
         menu += [("console.jobs", "Jobs"), ("console.upload", "Upload")]
     if account.is_operator:
-        menu += [("console.lanes", "Lanes"), ("console.keys", "Keys")]
-    return {"viewer": {"email": account.email, "tenant": account.tenant_name, "pages": menu}}
+        menu += [
+            ("console.clients", "Clients"),
+            ("console.lanes", "Lanes"),
+            ("console.keys", "Keys"),
+        ]
+    viewer = {"email": account.email, "tenant": account.tenant_name, "pages": menu}
+    return {"viewer": viewer | {"section": _section(request.endpoint or "")}}
+
+
+def _section(endpoint: str) -> str | None:
+    """Return the entry of the menu that a page stands under."""
+    return next((entry for name, entry in _SECTIONS.items() if endpoint.startswith(name)), None)

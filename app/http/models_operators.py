@@ -83,6 +83,9 @@ class KeyOut(Out):
         description="environment: carried by a live worker, and then in force for its client."
     )
     notes: str | None
+    extra_windows: list[dict[str, int]] = Field(description="requests in seconds.")
+    reset_hour: int = Field(description="UTC; the day begins.")
+    in_force: bool = Field(description="Whether a worker that serves the client now would use it.")
 
 
 class KeyListOut(Out):

@@ -54,3 +54,16 @@ def decode_item(cursor: str) -> int:
     return (
         int(value) if value.isascii() and value.isdigit() and len(value) < 10 else decode_item("")
     )
+
+
+def encode_event(event_id: int) -> str:
+    """Return the cursor after an event of the audit."""
+    return _encode("a", str(event_id))
+
+
+def decode_event(cursor: str) -> int:
+    """Return the event that a cursor comes after. Raises `InvalidInput`."""
+    value = _decode("a", cursor)
+    return (
+        int(value) if value.isascii() and value.isdigit() and len(value) < 19 else decode_event("")
+    )

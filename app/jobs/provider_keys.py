@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Row, text
 from app.errors import Unavailable
 from routing.rate_limits.limits import KeyState
 
-_KEYS = text("SELECT * FROM keys_overview()")
+_KEYS = text("""
+    SELECT * FROM keys_overview() WHERE CAST(:slug AS text) IS NULL OR tenant_slug = CAST(:slug AS text)
+""")
 
 
 class KeyStates(Protocol):
@@ -45,11 +47,19 @@ class KeyRow:
     #: "database", or "environment": carried by a live worker, and then in force for its client.
     source: str
     notes: str | None
+    #: Further windows: [{"requests": 1000, "seconds": 3600}].
+    extra_windows: list[dict[str, int]]
+    #: The hour (UTC) at which the provider's day begins.
+    reset_hour: int
+    #: Whether a worker that serves the client now would use it.
+    in_force: bool
 
 
-def key_overview(connection: Connection, limiter: KeyStates | None) -> list[KeyRow]:
-    """Return every key, the platform's first. Needs no tenant's scope."""
-    rows = connection.execute(_KEYS).all()
+def key_overview(
+    connection: Connection, limiter: KeyStates | None, slug: str | None = None
+) -> list[KeyRow]:
+    """Return every key, the platform's first, or those of one client. Needs no tenant's scope."""
+    rows = connection.execute(_KEYS, {"slug": slug}).all()
     states: Mapping[str, KeyState] = {}
     if limiter is not None and rows:
         try:
@@ -84,4 +94,7 @@ def _key(row: Row[Any], state: KeyState | None) -> KeyRow:
         spacing_multiplier=state.spacing_multiplier if state else 1.0,
         source=row.source,
         notes=row.notes,
+        extra_windows=list(row.extra_windows),
+        reset_hour=row.reset_hour,
+        in_force=row.in_force,
     )

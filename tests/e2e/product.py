@@ -1,7 +1,8 @@
 """The whole product on free ports: sandbox provider, web, an ingest and a shared verification worker, people and keys.
 
-The same commands as in Procfile and Procfile.worker, with small pools. Four clients: MAPLE and OAK share a lane and the
-platform's key; PINE has a lane of its own that no worker serves; QUAY's only key may make few calls a day.
+The same commands as in Procfile and Procfile.worker, with small pools. Five clients: MAPLE and OAK share a lane and the
+platform's key; PINE has a lane of its own that no worker serves; QUAY's only key may make few calls a day; ELM is there
+to be onboarded.
 """
 
 import sys
@@ -52,6 +53,7 @@ MAPLE = Client("maple")
 OAK = Client("oak")
 PINE = Client("pine", queue=f"{queues.DEDICATED_PREFIX}client-pine")
 QUAY = Client("quay", daily_limit=DAILY_LIMIT)
+ELM = Client("elm")
 OPERATOR = "operator@laneway.example"
 
 
@@ -87,7 +89,7 @@ def _add_client(owner: Connection, client: Client) -> None:
 def _load() -> None:
     """Add clients, people and keys; this process's settings point at the product's database."""
     with owner_engine().begin() as owner:
-        for client in (MAPLE, OAK, PINE, QUAY):
+        for client in (MAPLE, OAK, PINE, QUAY, ELM):
             _add_client(owner, client)
         create_user(owner, OPERATOR, PASSWORD, "operator", None)
         add_key(

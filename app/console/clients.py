@@ -1,0 +1,87 @@
+"""Clients for operators: all of them, one with its lane, keys and history, its settings. Kept from others by the frame."""
+
+from flask import render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.clients.clients import ClientRow
+from app.clients.message import welcome
+from app.console.clients_forms import done_or_said, fields, read
+from app.console.frame import pages
+from app.http import client_acts as acts
+from app.http.models_clients import ClientChangeIn
+from app.http.pagination import decode_event, encode_event
+
+EVENTS_ON_A_CLIENT = 10
+EVENTS_A_PAGE = 50
+_SETTINGS = (
+    "name",
+    "weight",
+    "max_in_flight",
+    "max_in_flight_per_job",
+    "key_policy",
+    "fallback_after_seconds",
+)
+
+
+@pages.get("/clients")
+def clients() -> str:
+    """Show every client: lane, worker, work, part of the shared lane, keys."""
+    return render_template("console/clients.html", clients=acts.read_clients())
+
+
+@pages.get("/clients/<slug>")
+def client(slug: str) -> str:
+    """Show one client."""
+    detail = acts.read_detail(slug)
+    events, is_more = acts.read_history(detail.client.id, EVENTS_ON_A_CLIENT, None)
+    asked = request.args.get("keys")
+    wanted = asked == "environment" if asked in {"environment", "database"} else None
+    has_lane = detail.client.configured_queue is not None
+    return render_template(
+        "console/client.html",
+        client=detail.client,
+        detail=detail,
+        files=acts.files_of(detail, keys_in_environment=wanted) if has_lane else {},
+        asked=asked,
+        message=welcome(detail.client, detail.capacity),
+        events=events,
+        older=encode_event(events[-1].id) if is_more else None,
+    )
+
+
+@pages.post("/clients/<slug>/settings")
+def client_settings(slug: str) -> ResponseReturnValue:
+    """Change a client's settings and show it again."""
+
+    def change() -> str:
+        acts.change_client(slug, read(ClientChangeIn, fields(*_SETTINGS)))
+        return "Saved. The settings hold from now on."
+
+    return done_or_said(change, url_for("console.client", slug=slug, _anchor="settings"))
+
+
+@pages.get("/clients/<slug>/history")
+def client_history(slug: str) -> str:
+    """Show who changed what of one client."""
+    found = acts.read_client(slug)
+    return _history(found)
+
+
+@pages.get("/audit")
+def audit() -> str:
+    """Show who changed what of all clients and keys."""
+    return _history(None)
+
+
+def _history(found: ClientRow | None) -> str:
+    cursor = request.args.get("cursor")
+    events, is_more = acts.read_history(
+        found.id if found else None, EVENTS_A_PAGE, decode_event(cursor) if cursor else None
+    )
+    return render_template(
+        "console/client_history.html",
+        client=found,
+        events=events,
+        cursor=cursor,
+        older=encode_event(events[-1].id) if is_more else None,
+    )

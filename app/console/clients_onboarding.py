@@ -1,0 +1,131 @@
+"""Onboarding a client: a form in steps, a review, the result. Works without a script.
+
+Between the form and the review the keys travel sealed: encrypted, bound to the person who pasted them and good for half
+an hour. So no page ever holds them readable, and nothing of an order that was not confirmed is stored.
+"""
+
+from typing import Any
+
+from flask import redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.clients.capacity import capacity
+from app.clients.clients import ClientRow
+from app.clients.message import welcome
+from app.console.clients_forms import fields, lane_words, pasted_keys, read
+from app.console.clients_keys import LIMITS
+from app.console.frame import pages
+from app.console.sealed import seal, unseal
+from app.crypto import hint
+from app.errors import LanewayError, NotFound
+from app.http import client_acts as acts
+from app.http.auth import require_account
+from app.http.models_clients import OnboardIn
+
+PURPOSE = "onboarding"
+
+
+@pages.get("/onboard")
+def client_onboard() -> str:
+    """Show the form, with what is known of a client that was named."""
+    return _form_page({"email": request.args.get("email", "")}, None)
+
+
+@pages.post("/onboard")
+def client_review() -> ResponseReturnValue:
+    """Check the form and show what would be done, or the form again with what is wrong."""
+    try:
+        order = _read_form()
+        return _review_page(order, None)
+    except LanewayError as error:
+        return _form_page(request.form, error), error.status
+
+
+def _read_form() -> OnboardIn:
+    limits = fields(*(name for name in LIMITS if name != "notes"))
+    values: dict[str, Any] = fields("email", "queue", "notes")
+    values["keys"] = [{"secret": secret, **limits} for secret in pasted_keys()]
+    return read(OnboardIn, values)
+
+
+def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
+    client = _client_of(order.email)
+    queue = order.queue or acts.suggest_queue(client.slug)
+    keys = [(hint(key.secret.get_secret_value()), key) for key in order.keys]
+    return render_template(
+        "console/client_review.html",
+        client=client,
+        order=order,
+        queue=queue,
+        keys=keys,
+        capacity=capacity(acts.as_new_keys(order.keys)),
+        sealed=_seal(order),
+        problem=problem,
+    )
+
+
+@pages.post("/onboard/confirm")
+def client_confirm() -> ResponseReturnValue:
+    """Onboard as reviewed, with the limits as they stand in the review, and show the result."""
+    try:
+        order = _unseal(request.form.get("sealed", ""))
+    except LanewayError as error:
+        return _form_page({}, error), error.status
+    try:
+        order = read(OnboardIn, _with_limits(order))
+        done = acts.onboard(order)
+    except LanewayError as error:
+        return _review_page(order, error), error.status
+    session["onboarded"] = lane_words(done.change)
+    return redirect(url_for("console.client_ready", slug=done.client.slug), code=303)
+
+
+def _with_limits(order: OnboardIn) -> dict[str, Any]:
+    """Each key's limits are fields of the review: `spacing_ms.0` is the first key's."""
+    values = _plain(order)
+    for n, key in enumerate(values["keys"]):
+        key.update(
+            {name: request.form[f"{name}.{n}"] for name in LIMITS if f"{name}.{n}" in request.form}
+        )
+    return values | fields("queue")
+
+
+@pages.get("/clients/<slug>/ready")
+def client_ready(slug: str) -> str:
+    """Show what is left to do after onboarding: start the worker, tell the client."""
+    detail = acts.read_detail(slug)
+    return render_template(
+        "console/client_ready.html",
+        client=detail.client,
+        detail=detail,
+        words=session.pop("onboarded", None),
+        files=acts.files_of(detail),
+        message=welcome(detail.client, detail.capacity),
+    )
+
+
+def _client_of(email: str) -> ClientRow:
+    try:
+        return acts.read_client(email)
+    except NotFound as error:
+        how = "Add the client and the person first: on the command line `clients onboard --create` makes both."
+        raise NotFound(f"{error.message} {how}") from error
+
+
+def _form_page(form: Any, problem: LanewayError | None) -> str:
+    return render_template("console/client_onboard.html", form=form, problem=problem)
+
+
+def _plain(order: OnboardIn) -> dict[str, Any]:
+    values = order.model_dump()
+    for key, given in zip(values["keys"], order.keys, strict=True):
+        key["secret"] = given.secret.get_secret_value()
+    return values
+
+
+def _seal(order: OnboardIn) -> str:
+    return seal(PURPOSE, require_account().id, _plain(order))
+
+
+def _unseal(sealed: str) -> OnboardIn:
+    return OnboardIn.model_validate(unseal(PURPOSE, require_account().id, sealed))

@@ -1,0 +1,174 @@
+"""What operators see of clients and do to them, for the API and the pages alike.
+
+Each act is one transaction in the name of the person who asks, so that the audit says who it was; after the commit a
+round of the dispatcher is asked for, because the act may have moved work to another lane.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from app.clients import clients as rules
+from app.clients import onboarding
+from app.clients.actor import acting_as
+from app.clients.capacity import Capacity, capacity
+from app.clients.clients import AuditRow, ClientRow, LaneChange
+from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, serving_keys
+from app.clients.onboarding import Onboarded, Onboarding
+from app.clients.worker_files import WorkerFormat, worker_files
+from app.db.scope import system_scope
+from app.errors import InvalidInput
+from app.http.auth import require_account
+from app.http.extensions import broker, dispatch_soon, provider_limits
+from app.http.models_clients import ClientChangeIn, KeyIn, KeyLimitsIn, OnboardIn
+from app.jobs.provider_keys import KeyRow, key_overview
+from app.settings import get_settings
+from routing import queues
+
+
+@dataclass(frozen=True)
+class ClientDetail:
+    """A client with its keys. `platform_keys`: whether the platform's serve it; `capacity` is of those that do.
+
+    `keys` are its own with their health, `usable` those of them that are enabled, wherever they are.
+    """
+
+    client: ClientRow
+    keys: list[KeyRow]
+    usable: list[KeyFacts]
+    platform_keys: bool
+    capacity: Capacity
+
+
+@contextmanager
+def acting() -> Iterator[Connection]:
+    """Open a transaction in the name of who asks; have released, after the commit, what changed its lane."""
+    account = require_account()
+    with system_scope() as connection:
+        acting_as(connection, account.email)
+        yield connection
+    dispatch_soon()
+
+
+def presence_seconds() -> float:
+    """Return after how long without a sign of life a worker counts as gone."""
+    return get_settings().presence_timeout_seconds
+
+
+def read_clients() -> list[ClientRow]:
+    """Return every client as it stands."""
+    with system_scope() as connection:
+        return rules.list_clients(connection, presence_seconds())
+
+
+def read_client(name: str) -> ClientRow:
+    """Return a client by slug, id or a person's address. Raises `NotFound`."""
+    with system_scope() as connection:
+        return rules.get_client(connection, name, presence_seconds())
+
+
+def read_detail(name: str) -> ClientDetail:
+    """Return a client with its keys and what they come to. Raises `NotFound`."""
+    with system_scope() as connection:
+        return _detail(connection, name)
+
+
+def _detail(connection: Connection, name: str) -> ClientDetail:
+    client = rules.get_client(connection, name, presence_seconds())
+    own = key_overview(connection, provider_limits() if broker().is_up() else None, client.slug)
+    serving = serving_keys(connection, client)
+    by_platform = any(key.tenant_id is None for key in serving)
+    usable = [key for key in client_keys(connection, client) if key.is_enabled]
+    return ClientDetail(client, own, usable, by_platform, capacity(serving))
+
+
+def read_history(
+    tenant_id: UUID | None, limit: int, before: int | None
+) -> tuple[list[AuditRow], bool]:
+    """Return a page of what was changed, the newest first, and whether there is more."""
+    with system_scope() as connection:
+        found = rules.history(connection, tenant_id, limit + 1, before)
+    return found[:limit], len(found) > limit
+
+
+def suggest_queue(slug: str) -> str:
+    """Return the name that a client's own lane is given where nobody chose another."""
+    return f"{queues.DEDICATED_PREFIX}client-{slug.strip('-')}"
+
+
+def as_new_keys(keys: Sequence[KeyIn]) -> list[NewKey]:
+    """Return keys as the rules take them."""
+    return [NewKey(**{**dict(key), "extra_windows": windows(key)}) for key in keys]
+
+
+def windows(key: KeyLimitsIn) -> tuple[tuple[int, int], ...]:
+    """Return further windows as the rules take them: (calls, seconds) each."""
+    return tuple((window.requests, window.seconds) for window in key.extra_windows)
+
+
+def onboard(asked: OnboardIn) -> Onboarded:
+    """Give a client a lane and keys of its own; doing it again changes nothing."""
+    with acting() as connection:
+        client = rules.get_client(connection, asked.email, presence_seconds())
+        order = Onboarding(
+            email=asked.email,
+            queue=asked.queue or suggest_queue(client.slug),
+            keys=as_new_keys(asked.keys),
+            notes=asked.notes,
+        )
+        return onboarding.onboard(connection, order)
+
+
+def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneChange | None]:
+    """Change settings and lane together or not at all; return the client and what became of its lane."""
+    change = None
+    with acting() as connection:
+        client = rules.get_client(connection, name, presence_seconds())
+        if asked.settings:
+            rules.change_settings(connection, client.id, **asked.settings)
+        if "queue" in asked.model_fields_set:
+            change = _move(connection, client, asked.queue)
+        elif "active" in asked.model_fields_set:
+            switch = rules.enable if asked.active else rules.rollback
+            change = switch(connection, client.id)
+        return _detail(connection, client.slug), change
+
+
+def _move(connection: Connection, client: ClientRow, queue: str) -> LaneChange:
+    if client.user_email is None:
+        raise InvalidInput(
+            f"The client {client.slug} has no lane of its own yet: onboard it first.", field="queue"
+        )
+    order = Onboarding(email=client.user_email, queue=queue)
+    return onboarding.onboard(connection, order).change
+
+
+def remove_lane(name: str) -> tuple[ClientDetail, LaneChange | None]:
+    """Take a client's lane away for good; its work goes to the shared one, its keys stay."""
+    with acting() as connection:
+        client = rules.get_client(connection, name, presence_seconds())
+        change = rules.remove(connection, client.id)
+        return _detail(connection, client.slug), change
+
+
+def add_keys(name: str, keys: Sequence[KeyIn]) -> list[UUID]:
+    """Add keys of a client, all or none; return their ids."""
+    with acting() as connection:
+        client = rules.get_client(connection, name, presence_seconds())
+        return [add_key(connection, client.id, key) for key in as_new_keys(keys)]
+
+
+def files_of(
+    detail: ClientDetail, *, keys_in_environment: bool | None = None
+) -> Mapping[WorkerFormat, str]:
+    """Return what a worker of the client is started with, by form. Raises `Conflict` for one without a lane.
+
+    `keys_in_environment` None: as it is now, with the database for a client that has no key yet.
+    """
+    carried = [key for key in detail.usable if key.source == "environment"]
+    stored = [key for key in detail.usable if key.source == "database"]
+    in_environment = bool(carried) if keys_in_environment is None else keys_in_environment
+    return worker_files(detail.client, in_environment, carried or stored)

@@ -1,0 +1,65 @@
+"""What operators do to one key, for the API and the pages alike. `client_acts.py` says how an act is carried out."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from app.clients.key_test import KeyTest
+from app.clients.key_test import test_key as make_test_call
+from app.clients.keys import edit_key, key_facts
+from app.clients.keys import remove_key as take_away
+from app.db.scope import system_scope
+from app.errors import NotFound
+from app.http.client_acts import acting, windows
+from app.http.extensions import broker, provider_limits
+from app.http.models_clients import KeyChangeIn
+from app.jobs.provider_keys import KeyRow, key_overview
+from app.settings import get_settings
+
+
+def read_key(key_id: UUID) -> KeyRow:
+    """Return a stored key as it stands. Raises `NotFound`."""
+    with system_scope() as connection:
+        return _read(connection, key_id)
+
+
+def _read(connection: Connection, key_id: UUID) -> KeyRow:
+    limiter = provider_limits() if broker().is_up() else None
+    for key in key_overview(connection, limiter):
+        if key.id == key_id:
+            return key
+    raise NotFound("There is no such key; it may have been removed.")
+
+
+def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:
+    """Change what was named of a key and return it."""
+    settings = asked.model_dump(exclude={"extra_windows", "enabled"}, exclude_unset=True)
+    if "extra_windows" in asked.model_fields_set:
+        settings["extra_windows"] = windows(asked)
+    if "enabled" in asked.model_fields_set:
+        settings["is_enabled"] = asked.enabled
+    with acting() as connection:
+        edit_key(connection, key_id, **settings)
+        return _read(connection, key_id)
+
+
+def remove_key(key_id: UUID) -> None:
+    """Remove a key for good."""
+    with acting() as connection:
+        take_away(connection, key_id)
+
+
+def test_key(key_id: UUID) -> KeyTest:
+    """Make one call with a key, within its limits."""
+    with system_scope() as connection:
+        return make_test_call(
+            connection, key_id, limiter=provider_limits(), settings=get_settings()
+        )
+
+
+def reset_key(key_id: UUID) -> KeyRow:
+    """Close a key's circuit by hand and return it."""
+    with system_scope() as connection:
+        facts = key_facts(connection, key_id)
+    provider_limits().reset(facts.fingerprint)
+    return read_key(key_id)

@@ -1,0 +1,60 @@
+"""The keys of clients and of the platform, for operators: add, change, remove, test, reset. A secret comes in only."""
+
+from uuid import UUID
+
+from apiflask import APIBlueprint
+
+from app.http import client_acts, key_acts
+from app.http.auth import for_operators
+from app.http.models_clients import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
+from app.http.models_operators import KeyOut
+
+keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
+
+
+@keys.post("/clients/<slug>/keys")
+@for_operators
+@keys.input(KeysIn)
+@keys.output(KeysAddedOut, status_code=201)
+@keys.doc(security="bearer", responses=[403, 404, 409])
+def add_keys(slug: str, json_data: KeysIn) -> KeysAddedOut:
+    """Add keys of a client, all of them or none. Workers use them within seconds."""
+    return KeysAddedOut(key_ids=client_acts.add_keys(slug, json_data.keys))
+
+
+@keys.patch("/keys/<uuid:key_id>")
+@for_operators
+@keys.input(KeyChangeIn)
+@keys.output(KeyOut)
+@keys.doc(security="bearer", responses=[403, 404])
+def change_key(key_id: UUID, json_data: KeyChangeIn) -> KeyOut:
+    """Change a key's limits or notes, or switch it off or on."""
+    return KeyOut.model_validate(key_acts.change_key(key_id, json_data))
+
+
+@keys.delete("/keys/<uuid:key_id>")
+@for_operators
+@keys.output({}, status_code=204)
+@keys.doc(security="bearer", responses=[403, 404])
+def remove_key(key_id: UUID) -> str:
+    """Remove a key for good."""
+    key_acts.remove_key(key_id)
+    return ""
+
+
+@keys.post("/keys/<uuid:key_id>/test")
+@for_operators
+@keys.output(KeyTestOut)
+@keys.doc(security="bearer", responses=[403, 404, 503])
+def test_key(key_id: UUID) -> KeyTestOut:
+    """Make one call with a key, reserved within its limits, and tell what came of it."""
+    return KeyTestOut.model_validate(key_acts.test_key(key_id))
+
+
+@keys.post("/keys/<uuid:key_id>/reset")
+@for_operators
+@keys.output(KeyOut)
+@keys.doc(security="bearer", responses=[403, 404, 503])
+def reset_key(key_id: UUID) -> KeyOut:
+    """Let a key that rests be used again at once."""
+    return KeyOut.model_validate(key_acts.reset_key(key_id))
