@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from app.clients.keys import NewKey, add_key
 from app.db.engine import make_engine
 from app.jobs.ids import new_job_id
 from app.jobs.submit import create_job, cut_chunks
 from devtools.processes import Process
-from tests.chaos.evidence import WINDOW_SECONDS, Faults, count_repeats, paid_calls, violations
+from tests.chaos.evidence import Faults, count_repeats, paid_calls, violations
 from tests.chaos.installation import SHORT_TIMES, Installation
+from tests.chaos.provider_keys import give_key
 from tests.chaos.waiting import wait_for
 from tests.chaos.workers import START_SECONDS, Worker
 from tests.conftest import ROOT
@@ -57,6 +56,8 @@ class Stage:
         self.sandbox = installation.sandbox
         self.faults = Faults(LATENCY_MS[1] / 1e3)
         self.outcome: Outcome | None = None
+        #: The secret of the first client's key.
+        self.key = ""
         self._logs = logs
         self._workers: list[Worker] = []
         self._kept: list[Process] = []
@@ -76,7 +77,7 @@ class Stage:
             client.flushall()
         self.sandbox.reset()
         self.sandbox.set_mode(latency_ms=LATENCY_MS)
-        self.add_client(CLIENT)
+        self.key = self.add_client(CLIENT)
 
     def close(self) -> None:
         """End the processes and let the database go."""
@@ -91,25 +92,9 @@ class Stage:
         """End this process with the stage."""
         self._kept.append(process)
 
-    def add_client(self, slug: str, *, spacing_ms: int = 10, per_second: int = 60) -> None:
-        """Add a client with a key of its own, known to the provider with the same limits."""
-        secret = f"key-{secrets.token_hex(12)}"
-        tenant_id = self.world.add_tenant(slug)
-        with self.world.owner.begin() as c:
-            key_id = add_key(
-                c,
-                tenant_id,
-                NewKey(SecretStr(secret), spacing_ms=spacing_ms, per_30s=per_second),
-            )
-            c.execute(
-                text("UPDATE api_keys SET window_seconds = :s WHERE id = :k"),
-                {"s": int(WINDOW_SECONDS), "k": key_id},
-            )
-        # Spacing is not judged here: milliseconds between processes of an overloaded test machine say nothing about
-        # a fault. Windows are, exactly.
-        self.sandbox.put_keys(
-            {"key": secret, "windows": [[per_second, int(WINDOW_SECONDS * 1_000)]]}
-        )
+    def add_client(self, slug: str, **limits: Any) -> str:
+        """Add a client with a key of its own (`give_key` knows its limits); return the key's secret."""
+        return give_key(self.world, self.sandbox, self.world.add_tenant(slug), **limits)
 
     def submit(self, rows: int, *, client: str = CLIENT, special: Sequence[str] = ()) -> UUID:
         """Add a list of `rows` new addresses, the `special` ones first, in chunks; return its job."""
@@ -223,6 +208,10 @@ class Stage:
         """Wait until at least `rows` rows have an answer."""
         with self.explained(job):
             wait_for(lambda: self.recorded(job) >= rows, seconds, f"{rows} rows recorded")
+
+    def wait_called(self, calls: int, seconds: float = 40) -> None:
+        """Wait until the provider has seen so many calls."""
+        wait_for(lambda: self.sandbox.summary()["calls"] >= calls, seconds, f"{calls} calls")
 
     def wait_unrecorded(self, *jobs: UUID, calls: int = 12, seconds: float = 40) -> None:
         """Wait until so many calls are under way or not yet recorded: the worst moment for a fault."""

@@ -15,7 +15,7 @@ INGEST = ("-P", "prefork", "-Q", "enrichment-job-creation")
 
 
 class Worker:
-    """`celery -A … worker` under a name. `app` is the module that Celery loads."""
+    """`celery -A … worker` under a name. `app` is the module that Celery loads, `launcher` what stands for `celery`."""
 
     def __init__(
         self,
@@ -26,9 +26,10 @@ class Worker:
         lane: tuple[str, ...] = VERIFICATION,
         slots: int = 8,
         app: str = "celery_config",
+        launcher: tuple[str, ...] = ("celery",),
     ) -> None:
         self.name = name
-        command = [sys.executable, "-m", "celery", "-A", app, "worker", *lane, "-c", str(slots)]
+        command = [sys.executable, "-m", *launcher, "-A", app, "worker", *lane, "-c", str(slots)]
         command += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-E"]
         self.process = Process(name=name, argv=command, log=log, env=env, cwd=ROOT)
 
