@@ -52,6 +52,8 @@ local horizon = now + tonumber(ARGV[3])
 local margins = {spacing = tonumber(ARGV[4]), window = tonumber(ARGV[5])}
 local probe_lease, slack, holder = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local near, run = (horizon - now) / 4, horizon - now
+-- A probe's answer is mostly there within a second, and the key free then; its lease only bounds one that died.
+local PROBE_LOOK_MS = 5000
 
 if redis.call('EXISTS', pool) == 0 then return {now_us, 0, 'pool_unknown', {}, ''} end
 
@@ -136,6 +138,7 @@ while granted < wanted do
     redis.call('ZADD', pool, key.at, key.id)
   elseif key.at > horizon then
     not_before, reason = key.at, key.binds
+    if key.state == 'half_open' then not_before = math.min(not_before, horizon + PROBE_LOOK_MS) end
     break
   elseif is_held(key) then
     held = held + 1
