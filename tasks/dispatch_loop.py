@@ -23,6 +23,7 @@ from app.jobs import release as ledger
 from app.settings import get_settings
 from tasks import dispatcher
 from tasks.lane_usage import LaneUsage
+from tasks.left_messages import remove_left_messages
 from tasks.presence import Presence
 from tasks.routes import router
 
@@ -128,6 +129,8 @@ class DispatchLoop(threading.Thread):
         if now >= self._next_tend:
             with system_scope() as connection:
                 ledger.tend_lanes(connection, get_settings().presence_timeout_seconds)
+            with contextlib.suppress(*dispatcher.REDIS_ERRORS):  # The next look is in seconds.
+                remove_left_messages(dispatcher.broker_client())
             self._next_tend = now + TEND_SECONDS
         dispatcher.dispatch(self._app)
 
@@ -174,6 +177,7 @@ class DispatchLoop(threading.Thread):
         for notice in self._listener.notifies:
             if notice.channel == "laneway_routes":
                 router.invalidate()
+                self._next_tend = 0.0
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

@@ -1,0 +1,42 @@
+"""Takes away the messages that clients have left on a lane that was theirs.
+
+They are no-ops, and whoever serves the lane drops them as they come. But a lane may be left because nobody serves it:
+its queue would never be empty again. Safe beside releases and any number of others: a message goes only when the
+ledger, asked after the queue was read, does not have its chunk as released with its fence.
+"""
+
+import json
+
+import redis
+from sqlalchemy import text
+
+from app.db.scope import system_scope
+from app.jobs import release as ledger
+from tasks.lost_messages import task_id
+
+#: Lanes that were left within this time are looked at: many looks each.
+LOOK_BACK_SECONDS = 60.0
+_LEFT = text("""
+    SELECT DISTINCT from_queue FROM audit_log(NULL, 200)
+    WHERE action = 'lane.changed' AND at > clock_timestamp() - make_interval(secs => :seconds)
+""")
+
+
+def remove_left_messages(client: "redis.Redis") -> int:
+    """Remove what lies on lanes that were left lately; return how many. Raises what Redis and the database raise."""
+    with system_scope() as connection:
+        queues = list(connection.execute(_LEFT, {"seconds": LOOK_BACK_SECONDS}).scalars())
+    waiting = {queue: messages for queue in queues if (messages := client.lrange(queue, 0, -1))}
+    if not waiting:
+        return 0
+    with system_scope() as connection:
+        lanes = ledger.overdue(connection, 0)
+    in_force = {task_id(*chunk) for lane in lanes for chunk in lane.chunks}
+    removed = 0
+    for queue, messages in waiting.items():
+        for message in messages:
+            # What has another name is not a wake-up of ours, and nobody else's to remove.
+            name = str(json.loads(message)["headers"].get("id"))
+            if name.startswith("chunk-") and name not in in_force:
+                removed += int(client.lrem(queue, 1, message))
+    return removed
