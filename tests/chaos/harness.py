@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import make_engine
 from app.jobs.ids import new_job_id
+from app.jobs.release import Released
 from app.jobs.submit import create_job, cut_chunks
 from devtools.processes import Process
 from tests.chaos.evidence import Faults, count_repeats, paid_calls, violations
@@ -148,6 +149,13 @@ class Stage:
         from tasks import dispatcher
 
         return dispatcher.dispatch(celery_app)
+
+    def publish(self, released: Sequence[Released]) -> int:
+        """Send the wake-ups of a release from this very process."""
+        from celery_config import celery_app
+        from tasks import dispatcher
+
+        return dispatcher.publish(celery_app, released)
 
     def run_module(self, name: str, seconds: float = 60) -> int:
         """Run `python -m name` on the installation and return its exit code."""
@@ -350,8 +358,8 @@ class Stage:
             rows,
             repeats.extra,
             repeats.allowed,
-            max(0.0, (self._resumed or self._ended) - over),
-            max(0.0, self._ended - over),
+            max(0.0, (self._resumed or self._ended) - over) if over else 0.0,
+            max(0.0, self._ended - over) if over else 0.0,
         )
         return self.outcome
 

@@ -98,9 +98,7 @@ class ClientLane:
     def wait_messages(self, job: UUID, seconds: float = 20) -> None:
         """Wait until messages lie in the client's queue."""
         with self.stage.explained(job):
-            wait_for(
-                lambda: self.stage.messages(self.queue), seconds, f"messages in {self.queue}"
-            )
+            wait_for(lambda: self.stage.messages(self.queue), seconds, f"messages in {self.queue}")
 
     def judge(self, *jobs: UUID, none_repeated: bool = False) -> Outcome:
         """Check what must hold after every fault, and that no other lane holds a message."""

@@ -4,14 +4,14 @@ Everything in the process that asks Python for the present gets it shifted: `tim
 anything else is loaded. The monotonic clock stays, as it does on a host whose clock is set wrong.
 """
 
-import datetime as datetime_module
+import datetime as dt
 import sys
 import time
 from typing import Any
 
 SECONDS = float(sys.argv.pop(1))
-_SHIFT = datetime_module.timedelta(seconds=SECONDS)
-_Real = datetime_module.datetime
+_SHIFT = dt.timedelta(seconds=SECONDS)
+_Real = dt.datetime
 _epoch, _epoch_ns = time.time, time.time_ns
 
 
@@ -29,15 +29,15 @@ class ShiftedDatetime(_Real, metaclass=_AnyDatetime):
         return _Real(*args, **kwargs)
 
     @classmethod
-    def now(cls, tz: datetime_module.tzinfo | None = None) -> Any:
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
         return _Real.now(tz) + _SHIFT
 
     @classmethod
     def utcnow(cls) -> Any:
-        return _Real.now(datetime_module.UTC).replace(tzinfo=None) + _SHIFT
+        return _Real.now(dt.UTC).replace(tzinfo=None) + _SHIFT
 
 
-datetime_module.datetime = ShiftedDatetime  # type: ignore[misc]
+dt.datetime = ShiftedDatetime  # type: ignore[misc]
 time.time = lambda: _epoch() + SECONDS
 time.time_ns = lambda: _epoch_ns() + int(SECONDS * 1e9)
 

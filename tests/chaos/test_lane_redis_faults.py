@@ -18,7 +18,13 @@ BURST, WINDOW_SECONDS = 40, 3
 def test_rate_state_flushed_in_mid_window(stage: Stage) -> None:
     """Each window's calls go out in its first second; a key that forgot them would send them again at once."""
     stage.add_client("birch", per_window=BURST, window_seconds=WINDOW_SECONDS)
-    give_key(stage.world, stage.sandbox, stage.world.tenants["birch"], per_window=BURST, window_seconds=WINDOW_SECONDS)
+    give_key(
+        stage.world,
+        stage.sandbox,
+        stage.world.tenants["birch"],
+        per_window=BURST,
+        window_seconds=WINDOW_SECONDS,
+    )
     lane = ClientLane(stage, "birch")
     lane.move(lane.name("a"))
     own_database = {"RATE_LIMIT_REDIS_URL": stage.installation.redis.url_of(LIMITS_DATABASE)}

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from routing import queues
-from tests.chaos.harness import CLIENT, Stage
+from tests.chaos.harness import Stage
 from tests.chaos.lanes import ClientLane
 
 pytestmark = pytest.mark.chaos
 SLOTS = 8
 #: A lane holds twice the slots of its live workers.
-ROOM = {"shared": 2 * 3 * SLOTS, "own": 2 * SLOTS}
+ROOM = 2 * 3 * SLOTS
 NOTICES = 50
 
 
@@ -53,7 +53,6 @@ class Storm:
             self._thread.join()
 
 
-@pytest.mark.quick_fault
 def test_bursts_of_notices(stage: Stage) -> None:
     """No chunk is released twice and no lane overfilled, however many dispatchers run at once."""
     lane = ClientLane(stage)
@@ -68,5 +67,4 @@ def test_bursts_of_notices(stage: Stage) -> None:
         stage.wait_completed(*jobs)
     lane.judge(*jobs, none_repeated=True)
     assert storm.bursts > 10
-    assert storm.most[queues.VERIFICATION] <= ROOM["shared"]
-    assert stage.world.tenants[CLIENT]
+    assert storm.most[queues.VERIFICATION] <= ROOM

@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from app.db.scope import system_scope
+from app.jobs.release import release
 from routing import queues
 from tests.chaos.harness import Stage
 from tests.chaos.lanes import ClientLane
@@ -78,5 +80,21 @@ def test_lane_without_a_worker_and_back(stage: Stage) -> None:
     lane.wait_messages(job)
     with stage.faults.strike("re-route back"):
         lane.move(queues.VERIFICATION)
+    stage.wait_completed(job)
+    lane.judge(job, none_repeated=True)
+
+
+def test_lane_changed_while_a_release_is_under_way(stage: Stage) -> None:
+    """The release has read the lane of before and commits after the change: what it gave to nobody is called back."""
+    lane = ClientLane(stage)
+    lane.move(lane.name("nobody"))
+    job = stage.submit(60)
+    with system_scope(stage.world.app) as slow:
+        released = release(slow, limit=256, unattended_window=4, presence_seconds=15)
+        with stage.faults.strike("re-route"):
+            lane.move(queues.VERIFICATION)
+    stage.publish(released)
+    assert [chunk["queue"] for chunk in stage.chunks(job, "released")] == [lane.name("nobody")] * 3
+    stage.start_workers("shared")
     stage.wait_completed(job)
     lane.judge(job, none_repeated=True)
