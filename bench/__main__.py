@@ -15,7 +15,20 @@ from pathlib import Path
 from bench import report
 
 #: In this order: short ones first.
-NAMES = ("release", "limiter", "latency", "ingest", "verify", "polling", "fairness", "keys")
+NAMES = (
+    "release",
+    "limiter",
+    "router",
+    "reroute",
+    "latency",
+    "ingest",
+    "verify",
+    "polling",
+    "flood",
+    "fairness",
+    "keys",
+    "lanes",
+)
 
 
 def main() -> int:

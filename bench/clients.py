@@ -25,6 +25,15 @@ _FILL = """
 _TOTAL = text("UPDATE jobs SET total_items = :rows, status = 'processing' WHERE id = :job")
 _STATUS = text("SELECT status, done_items FROM jobs WHERE id = :job")
 
+_PERSON = text("""
+    INSERT INTO users (tenant_id, email, role, password_hash)
+    SELECT id, 'lead@' || slug || '.example', 'member', 'x' FROM tenants WHERE id = :tenant RETURNING id
+""")
+_ROUTE = text("""
+    INSERT INTO worker_configs (user_id, worker_mode, verification_queue, api_key_hint, notes, is_active)
+    VALUES (:user, 'dedicated', :queue, 'x789', 'a client of the benchmark', true)
+""")
+
 
 def add_client(installation: Installation, slug: str) -> UUID:
     """Add a tenant; return its id."""
@@ -51,6 +60,14 @@ def add_provider_key(
         )
 
 
+def route_client(installation: Installation, tenant_id: UUID, queue: str) -> UUID:
+    """Put a client on a lane of its own as the onboarding guide does; return the person that its row names."""
+    with installation.owner.begin() as connection:
+        user = UUID(str(connection.execute(_PERSON, {"tenant": tenant_id}).scalar_one()))
+        connection.execute(_ROUTE, {"user": user, "queue": queue})
+    return user
+
+
 def submit_file(installation: Installation, tenant_id: UUID, path: Path) -> UUID:
     """Store a list and make its job, as an upload does; return the job's id. Nothing is released yet."""
     settings = get_settings()
@@ -63,12 +80,19 @@ def submit_file(installation: Installation, tenant_id: UUID, path: Path) -> UUID
 
 
 def submit_rows(
-    installation: Installation, tenant_id: UUID, rows: int, prefix: str = "lead"
+    installation: Installation, tenant_id: UUID, rows: int, prefix: str = "lead", priority: int = 3
 ) -> UUID:
     """Make a job of `rows` addresses that are parsed already, cut into chunks as parsing does; return its id."""
     job = new_job_id()
     with tenant_scope(tenant_id, installation.app) as connection:
-        create_job(connection, kind="email_validation", title=prefix, params={}, job_id=job)
+        create_job(
+            connection,
+            kind="email_validation",
+            title=prefix,
+            params={},
+            job_id=job,
+            priority=priority,
+        )
         leaf = connection.execute(_LEAF, {"job": job}).scalar_one()
         values = {"job": job, "rows": rows, "prefix": prefix}
         connection.execute(text(_FILL.format(leaf=leaf)), values)

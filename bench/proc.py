@@ -15,6 +15,11 @@ def peak_mb(pid: int) -> float:
     return _read(pid, "VmHWM")
 
 
+def resident_mb(pid: int) -> float:
+    """Return the resident memory of this moment (VmRSS)."""
+    return _read(pid, "VmRSS")
+
+
 def processor_seconds(pid: int) -> float:
     """Return the processor time that a process has used with all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

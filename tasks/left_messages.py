@@ -38,5 +38,5 @@ def remove_left_messages(client: "redis.Redis") -> int:
             # What has another name is not a wake-up of ours, and nobody else's to remove.
             name = str(json.loads(message)["headers"].get("id"))
             if name.startswith("chunk-") and name not in in_force:
-                removed += int(client.lrem(queue, 1, message))
+                removed += int(client.lrem(queue, 1, message))  # type: ignore[arg-type]  # bytes are as good as text
     return removed
