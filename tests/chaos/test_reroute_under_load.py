@@ -37,6 +37,8 @@ def test_there_and_back_with_a_kill_each_time(stage: Stage) -> None:
     workers = lane.start_with_shared("a", "b")
     job, other = stage.submit(1_000), stage.submit(400, client="birch")
     for queue in (lane.name("a"), lane.name("b"), queues.VERIFICATION):
+        # Rows of each stay, so that no chunk is suspected of having killed two workers.
+        stage.wait_recorded(job, stage.recorded(job) + 100)
         held = lane.wait_running(job, 2)
         stage.wait_unrecorded(job, other)
         victim = workers[lane.queue]
