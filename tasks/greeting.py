@@ -58,22 +58,31 @@ def banner(lanes: Sequence[DedicatedLane], keys: Sequence[EnvironmentKey]) -> st
     return "\n".join([*lines, f"🔒 Dedicated mode - processing only jobs from {these}"])
 
 
-def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> list[DedicatedLane]:
-    lanes = worker_mode.dedicated_lanes(settings)
+def check_clients(lanes: Sequence[DedicatedLane]) -> tuple[list[ClientLane], list[str]]:
+    """Return the lanes' clients as the database knows them, and warnings of what may not be as meant.
+
+    Raises `Misconfigured`, and `OperationalError` when PostgreSQL does not come up.
+    """
     found = _find_clients(lanes)
     warnings = [
         worker_mode.check_client(lane, client) for lane, client in zip(lanes, found, strict=True)
     ]
-    known = [client for client in found if client is not None]
-    worker_mode.check_clients_differ(known)
+    clients = [client for client in found if client is not None]
+    worker_mode.check_clients_differ(clients)
+    return clients, [warning for warning in warnings if warning]
+
+
+def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> list[DedicatedLane]:
+    lanes = worker_mode.dedicated_lanes(settings)
+    clients, warnings = check_clients(lanes)
     with_keys = {key.client_id for key in keys}
-    for lane, client in zip(lanes, known, strict=True):
+    for lane, client in zip(lanes, clients, strict=True):
         if lane.client in with_keys:
             # A hold was made by the keys of before; these may have something to give.
             with tenant_scope(client.tenant_id) as connection:
                 lift_holds(connection, queue_names.KINDS["verify"].name)
     print(banner(lanes, keys), flush=True)
-    for warning in filter(None, warnings):
+    for warning in warnings:
         log.warning("dedicated_queue_mismatch", detail=warning)
     return lanes
 

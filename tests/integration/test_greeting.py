@@ -8,7 +8,8 @@ import pytest
 from app.db.scope import system_scope
 from app.errors import Misconfigured
 from app.settings import get_settings
-from tasks.greeting import greet
+from tasks.greeting import check_clients, greet
+from tasks.worker_mode import dedicated_lanes
 from tests.conftest import Environment
 from tests.integration.client_world import ACME, add_client, give_lane, new_id, run
 from tests.integration.ledger_world import World
@@ -100,16 +101,14 @@ def test_two_people_of_one_client_are_refused(clients: World, become: Any) -> No
         greet([ACME, BIRCH])
 
 
-def test_each_lane_that_does_not_fit_is_a_warning(
-    clients: World, become: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_each_lane_that_does_not_fit_is_a_warning(clients: World, become: Any) -> None:
     run(
         clients, "UPDATE worker_configs SET is_active = false WHERE verification_queue = :q", q=ACME
     )
     both = f"{person_of(clients, 'acme')},{person_of(clients, 'birch')}"
     become(both, f"{ACME},verification-queue:client-other")
-    greet([ACME, "verification-queue:client-other"])
-    said = "".join(capfd.readouterr())
-    assert said.count("dedicated_queue_mismatch") == 2
-    assert "The client acme has no active dedicated row" in said
-    assert f"The client birch is routed to {BIRCH}" in said
+    found, [none, other] = check_clients(dedicated_lanes(get_settings()))
+    assert [client.tenant_slug for client in found] == ["acme", "birch"]
+    assert "The client acme has no active dedicated row" in none
+    assert f"The client birch is routed to {BIRCH}" in other
+    assert greet([ACME, "verification-queue:client-other"]).mode == "dedicated"

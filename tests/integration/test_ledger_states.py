@@ -172,7 +172,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 {"q": queue, "a": active},
             )
         stranded = self.world.rows(
-            "SELECT id FROM chunks WHERE status = 'released' AND tenant_id = :t",
+            """SELECT id FROM chunks WHERE status = 'released' AND tenant_id = :t AND queue <> coalesce(
+                   (SELECT l.queue FROM tenant_lanes l WHERE l.tenant_id = :t), 'verification-queue')""",
             t=self.world.tenants["acme"],
         )
         assert not stranded, "a re-route leaves nothing on the old lane"
