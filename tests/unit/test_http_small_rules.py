@@ -1,7 +1,6 @@
 """Small rules of the edge: cursors, webhook addresses, cells of a CSV, the rate of a lane's keys."""
 
 from contextlib import suppress
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from app.http.pagination import decode_item, decode_job, encode_item, encode_job
 from app.jobs.export import neutralise
-from app.jobs.lanes import key_rate
 from app.jobs.webhook_url import check_webhook_url
 
 
@@ -81,23 +79,3 @@ def test_a_neutral_cell_starts_no_formula_and_loses_nothing(cell: str) -> None:
         raise AssertionError(shown)
     if shown.startswith(("+", "-")):
         float(shown.replace(",", "").replace(".", ""))
-
-
-@pytest.mark.parametrize(
-    ("keys", "rate"),
-    [
-        ([(250, 165, 30)], 4.0),
-        ([(125, 165, 30)], 5.5),
-        ([(250, 165, 30), (125, 165, 30)], 9.5),
-        ([(0, None, 30)], None),
-        ([], None),
-    ],
-)
-def test_keys_allow_what_binds_first(
-    keys: list[tuple[int, int | None, int]], rate: float | None
-) -> None:
-    rows = [
-        SimpleNamespace(spacing_ms=spacing, requests_per_window=n, window_seconds=seconds)
-        for spacing, n, seconds in keys
-    ]
-    assert key_rate(rows) == rate
