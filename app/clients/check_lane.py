@@ -83,7 +83,8 @@ def queue_names(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
     ]
     if not own and unnamed:
         return passed(
-            name, f"{', '.join(unnamed)} consumes {client.configured_queue} by its command line"
+            name,
+            f"{', '.join(unnamed)} consumes {client.configured_queue}, for several clients or by its command line",
         )
     if not own:
         return failed(
