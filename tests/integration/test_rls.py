@@ -64,6 +64,7 @@ def acme(app: Engine) -> Tenant:
     )
     # From a lane that it has no more, so that its own stays in force.
     owner_sql("INSERT INTO lane_fallbacks (tenant_id, queue) VALUES (:t, 'before')", values)
+    owner_sql("INSERT INTO lane_attendance (queue) VALUES ('verification-queue:client-acme')")
     owner_sql(
         "INSERT INTO lane_usage (minute, queue, tenant_id, rows) VALUES (now(), 'verification-queue', :t, 1)",
         values,
@@ -89,7 +90,7 @@ def count(app: Engine, tenant: UUID | None, table: str) -> int:
 
 def test_every_table_of_tenants_is_guarded(acme: Tenant) -> None:
     guarded = tables(GUARDED)
-    assert set(tables(TENANTS_OWN)) | {"tenants", "worker_configs"} == set(guarded)
+    assert set(tables(TENANTS_OWN)) | {"tenants", "worker_configs", "lane_attendance"} == set(guarded)
     assert owner_sql(
         "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relname = ANY(:t)", {"t": guarded}
     )

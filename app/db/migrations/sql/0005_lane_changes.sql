@@ -67,9 +67,11 @@ BEGIN
     UPDATE chunks c SET status = 'ready', fence = fence + 1, queue = NULL, released_at = NULL
     FROM taken WHERE c.id = taken.id;
     GET DIAGNOSTICS v_recalled = ROW_COUNT;
-    SELECT count(*) FILTER (WHERE c.status = 'ready'), count(*) FILTER (WHERE c.status = 'running') INTO v_ready, v_running
-    FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind AND k.per_tenant
-    WHERE c.tenant_id = p_tenant AND c.status IN ('ready', 'running');
+    -- One question a status: each has its index, together they have none.
+    SELECT count(*) INTO v_ready FROM chunk_kinds k
+    JOIN chunks c ON c.kind = k.kind AND c.tenant_id = p_tenant AND c.status = 'ready' WHERE k.per_tenant;
+    SELECT count(*) INTO v_running FROM chunk_kinds k
+    JOIN chunks c ON c.kind = k.kind AND c.tenant_id = p_tenant AND c.status = 'running' WHERE k.per_tenant;
     INSERT INTO audit_events (actor, action, tenant_id, tenant_slug, from_queue, to_queue, chunks_moved, details)
     SELECT laneway_actor(), 'lane.changed', t.id, t.slug, coalesce(v_before.queue, 'verification-queue'),
         coalesce(v_after.queue, 'verification-queue'), v_ready,

@@ -11,10 +11,9 @@ BEGIN
     END LOOP;
 END $$;
 GRANT SELECT ON configured_lanes, lane_attendance TO {app_role};
--- A client sees the shared lanes and its own: others' lanes bear their names.
+-- A client sees its own lane only: others' bear their names.
 ALTER TABLE lane_attendance ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON lane_attendance USING (queue IN (SELECT k.base_queue FROM chunk_kinds k)
-    OR queue IN (SELECT wc.verification_queue FROM worker_configs wc));
+CREATE POLICY tenant ON lane_attendance USING (queue IN (SELECT wc.verification_queue FROM worker_configs wc));
 
 DO $$
 DECLARE
