@@ -169,18 +169,18 @@ class Stage:
         process.start()
         return process.wait(seconds)
 
-    def lock_a_running_chunk(self, connection: Connection, job: UUID) -> int:
-        """Lock a running chunk of the job in an open transaction, as a record does; return its id."""
+    def lock_a_chunk(self, connection: Connection, job: UUID, status: str = "running") -> int:
+        """Lock a chunk of the job in an open transaction, as a record does (a take: a released one); return its id."""
         tenant = self.world.job(job)["tenant_id"]
         connection.execute(
             text("SELECT set_config('laneway.tenant_id', :t, true)"), {"t": str(tenant)}
         )
-        lock = text(
-            "SELECT id FROM chunks WHERE job_id = :j AND status = 'running' LIMIT 1 FOR UPDATE"
-        )
+        lock = text("SELECT id FROM chunks WHERE job_id = :j AND status = :s LIMIT 1 FOR UPDATE")
         return (
             wait_for(
-                lambda: connection.execute(lock, {"j": job}).scalar(), 40, "a chunk is running"
+                lambda: connection.execute(lock, {"j": job, "s": status}).scalar(),
+                40,
+                f"a chunk is {status}",
             )
             or 0
         )

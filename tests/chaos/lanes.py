@@ -113,4 +113,6 @@ class ClientLane:
 
     def _execute(self, statement: Any, **values: object) -> int:
         with self.stage.world.owner.begin() as c:
+            # Whatever a worker is doing, or was when it was frozen: an operator doesn't wait for it.
+            c.execute(text("SET LOCAL lock_timeout = '5s'"))
             return c.execute(statement, {"user": self.user, **values}).rowcount

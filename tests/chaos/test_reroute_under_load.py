@@ -100,3 +100,20 @@ def test_lane_changed_while_a_release_is_under_way(stage: Stage) -> None:
     stage.start_workers("shared")
     stage.wait_completed(job)
     lane.judge(job, none_repeated=True)
+
+
+def test_lane_changed_while_a_worker_takes_a_chunk(stage: Stage) -> None:
+    """The worker is frozen before its commit: the change does not wait for it, and the chunk follows later."""
+    lane = ClientLane(stage)
+    lane.move(lane.name("nobody"))
+    job = stage.submit(60)
+    stage.dispatch()
+    with stage.world.app.begin() as frozen:
+        taken = stage.lock_a_chunk(frozen, job, "released")
+        with stage.faults.strike("re-route"):
+            lane.move(queues.VERIFICATION)
+        frozen.rollback()
+    assert [chunk["id"] for chunk in stage.chunks(job, "released")] == [taken]
+    stage.start_workers("shared")
+    stage.wait_completed(job)
+    lane.judge(job, none_repeated=True)

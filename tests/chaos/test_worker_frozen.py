@@ -88,7 +88,7 @@ def test_frozen_in_mid_record(stage: Stage) -> None:
     job = stage.submit(60)
     frozen = stage.world.app.connect()
     with stage.faults.strike("a record that does not commit"):
-        stage.watch([stage.lock_a_running_chunk(frozen, job)])
+        stage.watch([stage.lock_a_chunk(frozen, job)])
         holder.kill()
     stage.start_workers("two")
     stage.wait_completed(job, seconds=60)

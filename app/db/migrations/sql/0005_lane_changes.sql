@@ -60,9 +60,11 @@ BEGIN
     WHERE tenant_id = p_tenant;
     IF v_before.queue IS NOT DISTINCT FROM v_after.queue THEN RETURN 0; END IF;
 
+    -- A chunk that is being taken right now is as good as running. Should its worker be frozen before its commit, nobody
+    -- waits for it here: recall_astray brings the chunk when the session has ended.
     WITH taken AS (
         SELECT c.id FROM chunks c JOIN chunk_kinds k ON k.kind = c.kind AND k.per_tenant
-        WHERE c.status = 'released' AND c.tenant_id = p_tenant ORDER BY c.id FOR UPDATE OF c
+        WHERE c.status = 'released' AND c.tenant_id = p_tenant ORDER BY c.id FOR UPDATE OF c SKIP LOCKED
     )
     UPDATE chunks c SET status = 'ready', fence = fence + 1, queue = NULL, released_at = NULL
     FROM taken WHERE c.id = taken.id;
