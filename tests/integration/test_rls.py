@@ -90,7 +90,9 @@ def count(app: Engine, tenant: UUID | None, table: str) -> int:
 
 def test_every_table_of_tenants_is_guarded(acme: Tenant) -> None:
     guarded = tables(GUARDED)
-    assert set(tables(TENANTS_OWN)) | {"tenants", "worker_configs", "lane_attendance"} == set(guarded)
+    assert set(tables(TENANTS_OWN)) | {"tenants", "worker_configs", "lane_attendance"} == set(
+        guarded
+    )
     assert owner_sql(
         "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relname = ANY(:t)", {"t": guarded}
     )
