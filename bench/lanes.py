@@ -47,11 +47,17 @@ def run(scale: Scale) -> list[Figure]:
         installation.sandbox.reset()
         installation.dispatch()
         sandbox = installation.sandbox
-        wait_for("All keys", lambda: len(sandbox.summary()["keys"]) == keys, START_SECONDS)
+        # Not often: an answer keeps the sandbox from its calls for milliseconds.
+        wait_for(
+            "All keys", lambda: len(sandbox.summary()["keys"]) == keys, START_SECONDS, every=0.5
+        )
         begun, before = time.monotonic() * 1_000, processor_use(installation, workers)
         release_ms = watch_releases(installation, seconds)
         after = processor_use(installation, workers)
         grown = [resident_mb(worker.pid) - alone_mb for worker in workers]
+        # Reading thousands of calls stops the sandbox for so long that others would seem to come too early.
+        for worker in workers:
+            installation.stop(worker)
         calls, summary = sandbox.calls(), sandbox.summary()
     within = [call for call in calls if 0 <= call["mono_ms"] - begun < seconds * 1_000]
     good = sum(not call["violation"] for call in within)
