@@ -8,6 +8,7 @@ slice of time is over, when items must wait for their next attempt, and when the
 import asyncio
 import time
 from functools import partial
+from random import uniform
 from uuid import UUID
 
 import structlog
@@ -90,7 +91,8 @@ class ChunkRun:
         self._held: Hold | None = None
         #: Those of the workers that wait for a key, and may be told to stop waiting.
         self._waiting: set[asyncio.Task[None]] = set()
-        self._slice_ends = time.monotonic() + tools.settings.chunk_slice_seconds
+        # Chunks that were released together must not come back together: the lane would stand still meanwhile.
+        self._slice_ends = time.monotonic() + tools.settings.chunk_slice_seconds * uniform(0.5, 1)  # noqa: S311
 
     async def run(self) -> str:
         """Work until nothing is due, or until halted; then end the chunk."""
