@@ -1,6 +1,6 @@
 """The thread in every worker that keeps the ledger moving.
 
-Each round it refreshes the worker's presence, recovers and dispatches. It sleeps until PostgreSQL notifies, a chunk of
+Each round it refreshes the worker's presence, keeps the ledger if that is its duty, and dispatches. It sleeps until PostgreSQL notifies, a chunk of
 this process ends, deferred work falls due, or a second has passed. When a server is away it tries again each second.
 """
 
@@ -22,17 +22,14 @@ from app.db.scope import system_scope
 from app.jobs import release as ledger
 from app.settings import get_settings
 from tasks import dispatcher
+from tasks.keeping import Keeper
 from tasks.lane_usage import LaneUsage
-from tasks.left_messages import remove_left_messages
 from tasks.presence import Presence
 from tasks.routes import router
 
 log = structlog.get_logger(__name__)
-#: Presence is refreshed this often, recovery run this often; both are far below their timeouts.
+#: Presence is refreshed this often, which is far below its timeout.
 PRESENCE_SECONDS = 3.0
-RECOVER_SECONDS = 1.0
-#: Lanes without a worker are looked for this often; with the timeout of presence they are found within 30 s.
-TEND_SECONDS = 5.0
 #: Wake-ups that come closer together than this are served by one release.
 SETTLE_SECONDS = 0.01
 
@@ -63,8 +60,9 @@ class DispatchLoop(threading.Thread):
         os.set_blocking(self._wake_write, False)
         self._listener: Any = None
         self._next_presence = 0.0
-        self._next_recover = 0.0
-        self._next_tend = 0.0
+        self._keeper = Keeper()
+        #: From when on there has been cause for a release.
+        self._asked_at = time.monotonic()
 
     def kick(self) -> None:
         """Dispatch as soon as possible."""
@@ -76,6 +74,7 @@ class DispatchLoop(threading.Thread):
         self._stopping.set()
         self.kick()
         self.join(timeout=10)
+        self._keeper.stop()
         try:
             with system_scope() as connection:
                 self._presence.leave(connection)
@@ -121,18 +120,13 @@ class DispatchLoop(threading.Thread):
                 self._presence.beat(
                     connection, running=self._running(), rows_per_second=self._rate()
                 )
+            if not self._next_presence:
+                # Its slots are places that no release has seen yet.
+                self._asked_at = time.monotonic()
             self._next_presence = now + PRESENCE_SECONDS
             self._usage.flush(system_scope)
-        if now >= self._next_recover:
-            dispatcher.recover()
-            self._next_recover = now + RECOVER_SECONDS
-        if now >= self._next_tend:
-            with system_scope() as connection:
-                ledger.tend_lanes(connection, get_settings().presence_timeout_seconds)
-            with contextlib.suppress(*dispatcher.REDIS_ERRORS):  # The next look is in seconds.
-                remove_left_messages(dispatcher.broker_client())
-            self._next_tend = now + TEND_SECONDS
-        dispatcher.dispatch(self._app)
+        self._keeper.work()
+        dispatcher.dispatch(self._app, asked_at=self._asked_at)
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -159,9 +153,14 @@ class DispatchLoop(threading.Thread):
             selector.register(self._wake_read, selectors.EVENT_READ)
             if self._listener is not None:
                 selector.register(self._listener, selectors.EVENT_READ)
+            slept_at = time.monotonic()
             ready = {key.fileobj for key, _ in selector.select(seconds)}
         if not ready:
+            # What fell due did so by now; a mere look is needless where another had one since the last.
+            is_due = seconds < get_settings().dispatch_interval_seconds
+            self._asked_at = time.monotonic() if is_due else slept_at
             return
+        self._asked_at = time.monotonic()
         time.sleep(SETTLE_SECONDS)
         if self._wake_read in ready:
             os.read(self._wake_read, 65536)
@@ -177,7 +176,7 @@ class DispatchLoop(threading.Thread):
         for notice in self._listener.notifies:
             if notice.channel == "laneway_routes":
                 router.invalidate()
-                self._next_tend = 0.0
+                self._keeper.tend_soon()
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

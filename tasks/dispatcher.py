@@ -6,6 +6,7 @@ transaction first; when publishing fails they are taken back, and when the proce
 because Redis holds fewer messages than the ledger says.
 """
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -49,10 +50,11 @@ def broker_client() -> "redis.Redis":
     )
 
 
-def dispatch(app: Celery | None = None) -> int:
+def dispatch(app: Celery | None = None, *, asked_at: float | None = None) -> int:
     """Release and publish until nothing more fits; return how many messages were sent.
 
-    Answers 0 without releasing anything while Redis does not answer: the work stays ready. Raises only what the
+    `asked_at` is the monotonic moment from which on there was cause for it (default: now); another's release since
+    then makes this one needless. Answers 0 without releasing anything while Redis does not answer: the work stays ready. Raises only what the
     database raises.
     """
     settings = get_settings()
@@ -62,6 +64,7 @@ def dispatch(app: Celery | None = None) -> int:
         log.warning("broker_unreachable", error=type(error).__name__)
         return 0
     sent = 0
+    asked_at = time.monotonic() if asked_at is None else asked_at
     while True:
         with system_scope() as connection:
             released = ledger.release(
@@ -69,7 +72,9 @@ def dispatch(app: Celery | None = None) -> int:
                 limit=BATCH,
                 unattended_window=settings.unattended_window,
                 presence_seconds=settings.presence_timeout_seconds,
+                asked_seconds_ago=time.monotonic() - asked_at,
             )
+        asked_at = time.monotonic()
         done = publish(app or current_app, released)
         sent += done
         if done < len(released) or len(released) < BATCH:
@@ -106,8 +111,8 @@ def publish(app: Celery, released: Sequence[ledger.Released]) -> int:
     return sent
 
 
-def recover() -> None:
-    """End expired leases and take back chunks whose message is gone."""
+def recover() -> bool:
+    """End expired leases and take back chunks whose message is gone; False: Redis could not be asked for them."""
     settings = get_settings()
     with system_scope() as connection:
         for chunk in ledger.recover(
@@ -124,8 +129,9 @@ def recover() -> None:
     try:
         lost = _lost_messages.find(broker_client(), overdue)
     except REDIS_ERRORS:
-        return
+        return False
     if lost:
         with system_scope() as connection:
             recalled = ledger.recall(connection, lost)
         log.warning("messages_lost", chunks=recalled)
+    return True

@@ -44,10 +44,12 @@ class Overdue:
     chunks: list[tuple[int, int]]
 
 
-_RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence)")
+_RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence, :ago)")
 _RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
 _OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
+_CLAIM = text("SELECT claim_duty(:name, :holder, :seconds)")
+_LEAVE = text("SELECT leave_duty(:name, :holder)")
 _TEND = text("SELECT tend_lanes(:presence)")
 _ADD_USAGE = text("SELECT add_lane_usage(CAST(:rows AS jsonb))")
 _FORGET_USAGE = text("SELECT forget_lane_usage()")
@@ -55,16 +57,45 @@ _NEXT_DUE = text("SELECT ledger_next_due(:ahead)")
 
 
 def release(
-    connection: Connection, *, limit: int, unattended_window: int, presence_seconds: float
+    connection: Connection,
+    *,
+    limit: int,
+    unattended_window: int,
+    presence_seconds: float,
+    asked_seconds_ago: float = 0.0,
 ) -> list[Released]:
-    """Release at most `limit` chunks fairly; commit, then publish them in the order returned."""
+    """Release at most `limit` chunks fairly; commit, then publish them in the order returned.
+
+    What gave cause for it was seen `asked_seconds_ago`: where another release began since, or waits for its turn, that one
+    has seen it or will, and this one gives nothing.
+    """
     rows = connection.execute(
-        _RELEASE, {"limit": limit, "unattended": unattended_window, "presence": presence_seconds}
+        _RELEASE,
+        {
+            "limit": limit,
+            "unattended": unattended_window,
+            "presence": presence_seconds,
+            "ago": asked_seconds_ago,
+        },
     )
     return [
         Released(r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind)
         for r in rows
     ]
+
+
+def claim_duty(connection: Connection, name: str, holder: UUID, seconds: float) -> bool:
+    """Take or keep a duty that one worker does for all; a holder that is silent for `seconds` has lost it."""
+    return bool(
+        connection.execute(
+            _CLAIM, {"name": name, "holder": holder, "seconds": seconds}
+        ).scalar_one()
+    )
+
+
+def leave_duty(connection: Connection, name: str, holder: UUID) -> None:
+    """Lay a duty down, so that another worker takes it at its next look."""
+    connection.execute(_LEAVE, {"name": name, "holder": holder})
 
 
 def recover(

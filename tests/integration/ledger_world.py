@@ -91,6 +91,14 @@ class World:
         with system_scope(self.app) as c:
             return releasing.release(c, limit=limit, unattended_window=window, presence_seconds=15)
 
+    def release_all(self, limit: int) -> list[releasing.Released]:
+        """Release in batches until one is not full, as a dispatcher does."""
+        chunks = batch = self.release(limit)
+        while len(batch) == limit:
+            batch = self.release(limit)
+            chunks = chunks + batch
+        return chunks
+
     def take(
         self, chunk: releasing.Released, seconds: float = 60
     ) -> tuple[Lease, list[int]] | None:

@@ -111,7 +111,7 @@ def test_it_holds_on_a_lane_of_ones_own_and_after_a_change_of_lane(client: World
 def test_three_dispatchers_at_once_keep_it(client: World) -> None:
     jobs = [client.submit("acme", 100, size=1) for _ in range(4)]
     with ThreadPoolExecutor(3) as pool:
-        batches = list(pool.map(lambda _: client.release(limit=5), range(12)))
+        batches = list(pool.map(lambda _: client.release_all(limit=2), range(12)))
     assert sum(map(len, batches)) == 12
     assert [in_flight(client, job) for job in jobs] == [3, 3, 3, 3]
 

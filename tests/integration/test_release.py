@@ -125,7 +125,7 @@ def test_three_dispatchers_at_once_release_each_chunk_once(world: World) -> None
     world.submit("acme", 2000, size=10)
     world.attend(SHARED, 60)
     with ThreadPoolExecutor(3) as pool:
-        batches = list(pool.map(lambda _: world.release(limit=50), range(9)))
+        batches = list(pool.map(lambda _: world.release_all(limit=10), range(9)))
     ids = [chunk.chunk_id for batch in batches for chunk in batch]
     assert len(ids) == len(set(ids)) == 120
 
