@@ -16,7 +16,8 @@ from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import Report
 
 log = logging.getLogger(__name__)
-FLUSH_SECONDS = 0.2
+#: Clean calls matter to keys that were slowed down or tried again: a second does not.
+FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 #: How long a key rests after a 429 that does not say.
 REST_SECONDS = 1.0

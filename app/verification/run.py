@@ -20,6 +20,7 @@ from app.jobs import lease as ledger
 from app.jobs.lease import Lease, Outcome
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.verification.agenda import Agenda
+from app.verification.crew import Crew
 from app.verification.database_clock import DatabaseClock
 from app.verification.departures import departed
 from app.verification.ending import Hold, choose_ending, write_ending
@@ -32,8 +33,6 @@ from routing.rate_limits.errors import LimitsUnavailable
 log = structlog.get_logger(__name__)
 #: An item whose next attempt is this near is waited for; a later one gives the slot away.
 PATIENCE_SECONDS = 1.0
-#: How often a run looks whether it was told to let go while calls are under way.
-LOOK_SECONDS = 0.25
 #: Why a run stops without waiting for its calls: the lease is another's, or the process must go now.
 AT_ONCE = ("lost", "abandoned")
 
@@ -89,7 +88,8 @@ class ChunkRun:
         self._recorder = Recorder(tools, lease, asked_at=asked_at)
         self._halted: str | None = None
         self._held: Hold | None = None
-        #: Those of the workers that wait for a key, and may be told to stop waiting.
+        self._crew = Crew(self._work, tools.settings.chunk_concurrency)
+        #: Those of the crew that wait for a key, and may be told to stop waiting.
         self._waiting: set[asyncio.Task[None]] = set()
         # Chunks that were released together must not come back together: the lane would stand still meanwhile.
         self._slice_ends = time.monotonic() + tools.settings.chunk_slice_seconds * uniform(0.5, 1)  # noqa: S311
@@ -126,24 +126,12 @@ class ChunkRun:
         return True
 
     async def _work_through(self) -> None:
-        count = min(self._tools.settings.chunk_concurrency, len(self._agenda.due))
-        workers = [asyncio.create_task(self._work()) for _ in range(count)]
-        pending: set[asyncio.Task[None]] = set(workers)
-        try:
-            while pending and self._halted not in AT_ONCE:
-                done, pending = await asyncio.wait(
-                    pending, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION
-                )
-                for worker in done:
-                    worker.result()
-        finally:
-            for worker in pending:
-                worker.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+        self._crew = Crew(self._work, self._tools.settings.chunk_concurrency)
+        await self._crew.run(len(self._agenda.due))
 
     async def _work(self) -> None:
         agenda = self._agenda
-        while agenda.due and not self._halted:
+        while agenda.due and not self._halted and not self._crew.is_too_large:
             if not self._recorder.is_open:
                 await self._recorder.working.wait()
                 continue
@@ -151,20 +139,26 @@ class ChunkRun:
             email = agenda.emails[item_no]
             if (answer := await self._tools.checks.check(email)) is not None:
                 self._recorder.add(agenda.answer(item_no, answer))
+                self._crew.fit(0.0, len(agenda.due))
             elif (reserved := await self._reserve()) is None or not self._recorder.is_open:
                 # The turn is let go by: while this process waited it may have been frozen for longer than its lease.
                 agenda.due.appendleft(item_no)
-            elif (outcome := await self._call(item_no, email, *reserved)) is not None:
-                self._recorder.add(outcome)
+            else:
+                pool, grant, waited = reserved
+                with self._crew.calling(waited, len(agenda.due)):
+                    outcome = await self._call(item_no, email, pool, grant)
+                if outcome is not None:
+                    self._recorder.add(outcome)
 
-    async def _reserve(self) -> tuple[KeyPool, Grant] | None:
-        """Wait for a key's turn; None: the chunk is to let go."""
-        task = asyncio.current_task()
+    async def _reserve(self) -> tuple[KeyPool, Grant, float] | None:
+        """Wait for a key's turn; return it with the seconds that it took. None: the chunk is to let go."""
+        task, asked_at = asyncio.current_task(), time.monotonic()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
         self._waiting.add(task)
         try:
             pool = await self._tools.pool_for(self._lease.tenant_id)
-            return pool, await pool.acquire(str(self._lease.tenant_id), self._lease.priority)
+            grant = await pool.acquire(str(self._lease.tenant_id), self._lease.priority)
+            return pool, grant, time.monotonic() - asked_at
         except asyncio.CancelledError:
             if not self._halted:
                 raise
@@ -199,6 +193,8 @@ class ChunkRun:
         """Stop taking items: who waits for a key lets go, what is being called is finished."""
         if self._halted is None or reason in AT_ONCE:
             self._halted = reason
+        if reason in AT_ONCE:
+            self._crew.dismiss()
         for task in self._waiting - {asyncio.current_task()}:
             task.cancel()
 
