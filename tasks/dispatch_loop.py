@@ -125,8 +125,11 @@ class DispatchLoop(threading.Thread):
                 self._asked_at = time.monotonic()
             self._next_presence = now + PRESENCE_SECONDS
             self._usage.flush(system_scope)
-        self._keeper.work()
-        dispatcher.dispatch(self._app, asked_at=self._asked_at)
+        try:
+            self._keeper.work()
+        finally:
+            # Whatever else fails, work goes out.
+            dispatcher.dispatch(self._app, asked_at=self._asked_at)
 
     def _listen(self) -> None:
         if self._listener is not None:

@@ -54,11 +54,12 @@ class Keeper:
             return
         can_ask_redis = dispatcher.recover()
         if now >= self._next_tend:
+            # First, so that a look that fails is not repeated each second.
+            self._next_tend = now + TEND_SECONDS
             with system_scope() as connection:
                 ledger.tend_lanes(connection, get_settings().presence_timeout_seconds)
             with contextlib.suppress(*dispatcher.REDIS_ERRORS):  # The next look is in seconds.
                 remove_left_messages(dispatcher.broker_client())
-            self._next_tend = now + TEND_SECONDS
         if not can_ask_redis:
             self._leave()
             self._next_look = now + STAND_BACK_SECONDS

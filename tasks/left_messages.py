@@ -5,14 +5,12 @@ its queue would never be empty again. Safe beside releases and any number of oth
 ledger, asked after the queue was read, does not have its chunk as released with its fence.
 """
 
-import json
-
 import redis
 from sqlalchemy import text
 
 from app.db.scope import system_scope
 from app.jobs import release as ledger
-from tasks.lost_messages import task_id
+from tasks.lost_messages import name_of, task_id
 
 #: Lanes that were left within this time are looked at: many looks each.
 LOOK_BACK_SECONDS = 60.0
@@ -36,7 +34,7 @@ def remove_left_messages(client: "redis.Redis") -> int:
     for queue, messages in waiting.items():
         for message in messages:
             # What has another name is not a wake-up of ours, and nobody else's to remove.
-            name = str(json.loads(message)["headers"].get("id"))
-            if name.startswith("chunk-") and name not in in_force:
+            name = name_of(message)
+            if name is not None and name.startswith("chunk-") and name not in in_force:
                 removed += int(client.lrem(queue, 1, message))  # type: ignore[arg-type]  # bytes are as good as text
     return removed

@@ -38,5 +38,13 @@ class LostMessages:
         return sorted(chunk_id for chunk_id, _ in before & self._missing)
 
 
-def _task_ids(messages: Sequence[str | bytes]) -> set[str]:
-    return {str(json.loads(message)["headers"].get("id")) for message in messages}
+def name_of(message: str | bytes) -> str | None:
+    """Return the task id of a message in a queue, None for what is no message of Celery's: others write to queues too."""
+    try:
+        return str(json.loads(message)["headers"]["id"])
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def _task_ids(messages: Sequence[str | bytes]) -> set[str | None]:
+    return {name_of(message) for message in messages}

@@ -223,14 +223,18 @@ def use_environment(patch: pytest.MonkeyPatch, wanted: Environment) -> None:
 
 
 def forget_environment() -> None:
-    """Drop what this process keeps of its environment: settings and database engines."""
+    """Drop what this process keeps of its environment: settings, database engines, the broker's client."""
     from app.db.engine import app_engine, owner_engine
     from app.settings import get_settings
+    from tasks.dispatcher import broker_client
 
     for engine in (app_engine, owner_engine):
         if engine.cache_info().currsize:
             engine().dispose()
         engine.cache_clear()
+    if broker_client.cache_info().currsize:
+        broker_client().close()
+    broker_client.cache_clear()
     get_settings.cache_clear()
 
 

@@ -88,10 +88,7 @@ _encode_outcomes = json.JSONEncoder(
 ).encode
 _FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
 _PUT_BACK = text("SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb))")
-_HOLD = text("""
-    INSERT INTO lane_holds (tenant_id, kind, until, reason) VALUES (laneway_tenant(), :kind, :until, :reason)
-    ON CONFLICT (tenant_id, kind) DO UPDATE SET until = excluded.until, reason = excluded.reason, created_at = now()
-""")
+_HOLD = text("SELECT hold_lane(:chunk, :fence, :until, :reason, :noticed_at)")
 
 
 def take(
@@ -190,6 +187,22 @@ def lift_holds(connection: Connection, kind: str) -> None:
     connection.execute(text("DELETE FROM lane_holds WHERE kind = :kind"), {"kind": kind})
 
 
-def hold_lane(connection: Connection, kind: str, until: datetime, reason: str) -> None:
-    """Release none of the tenant's chunks of this kind before `until`; `reason` is shown to people."""
-    connection.execute(_HOLD, {"kind": kind, "until": until, "reason": reason})
+def hold_lane(
+    connection: Connection, lease: Lease, until: datetime, reason: str, *, noticed_at: datetime
+) -> bool:
+    """Release none of the tenant's chunks of this kind before `until`; `reason` is shown to people.
+
+    False, and nothing is held, where the client's lane or keys have changed since `noticed_at`: others may serve it now.
+    """
+    return bool(
+        connection.execute(
+            _HOLD,
+            {
+                "chunk": lease.chunk_id,
+                "fence": lease.fence,
+                "until": until,
+                "reason": reason,
+                "noticed_at": noticed_at,
+            },
+        ).scalar_one()
+    )

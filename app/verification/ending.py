@@ -21,6 +21,8 @@ from routing.rate_limits.errors import Throttled
 log = structlog.get_logger(__name__)
 #: A held lane is released this much before its keys are free, so that the calls are ready when they are.
 HEAD_START_SECONDS = 1.0
+#: How old at most the pool's knowledge is that its keys are spent: it asks twice a second, and hears of edits in less.
+KNOWN_SINCE_SECONDS = 1.5
 #: What limits that can't be asked cost: they fail closed, and nothing is called until they answer.
 LIMITS_AWAY_SECONDS = 2.0
 
@@ -41,11 +43,14 @@ class Hold:
 
     until: datetime
     reason: str
+    #: What is known of the keys is from then.
+    noticed_at: datetime
 
     @classmethod
     def of(cls, throttled: Throttled, clock: DatabaseClock) -> "Hold":
         """Return the hold that keys without a free moment make necessary; to be called when they say so."""
-        return cls(clock.after(throttled.wait_seconds - HEAD_START_SECONDS), throttled.reason)
+        until = clock.after(throttled.wait_seconds - HEAD_START_SECONDS)
+        return cls(until, throttled.reason, clock.after(-KNOWN_SINCE_SECONDS))
 
 
 def choose_ending(
@@ -64,9 +69,10 @@ def choose_ending(
     if halted == "throttled" and held is not None:
 
         def hold(connection: Connection) -> bool:
-            # The whole lane: the client's other chunks would find the same keys empty, one after the other.
-            ledger.hold_lane(connection, lease.kind, held.until, held.reason)
-            return ledger.put_back(connection, lease, held.until, retries)
+            # The whole lane: the client's other chunks would find the same keys empty, one after the other. The chunk itself
+            # is not put off, so that it goes on when the hold is lifted, whatever lifts it.
+            ledger.hold_lane(connection, lease, held.until, held.reason, noticed_at=held.noticed_at)
+            return ledger.put_back(connection, lease, lease.run_at, retries)
 
         return Ending("throttled", hold)
     if halted == "limits_unavailable":

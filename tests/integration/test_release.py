@@ -2,13 +2,10 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
 
 from app.db.scope import system_scope
-from app.jobs import lease as ledger
 from app.jobs import release as releasing
 from routing import queues
 from tests.integration.ledger_world import World, answer
@@ -206,22 +203,6 @@ def test_a_worker_that_wakes_while_another_has_its_chunk_changes_nothing(
         assert not (world.finish(old) if act == "finish" else world.put_back(old))
     assert world.rows("SELECT * FROM chunks") == before
     assert world.rows("SELECT 1 AS x FROM job_results WHERE job_id = :j", j=job) == []
-
-
-def test_an_edited_key_lifts_the_hold_of_its_client_and_of_no_other(world: World) -> None:
-    for slug in ("acme", "birch"):
-        world.add_tenant(slug)
-        world.submit(slug, 10)
-        with world.scope(slug) as c:
-            ledger.hold_lane(c, "verify", datetime.now(UTC) + timedelta(hours=9), "daily_quota")
-    assert world.release() == []
-    with world.owner.begin() as c:
-        c.execute(
-            text("""INSERT INTO api_keys (tenant_id, fingerprint, secret_encrypted, hint)
-                    VALUES (:t, 'f', 'x', 'hint')"""),
-            {"t": world.tenants["acme"]},
-        )
-    assert tenants_of(world.release()) == {"acme": 1}
 
 
 def test_kinds_of_the_code_are_those_of_the_database(world: World) -> None:
