@@ -51,6 +51,8 @@ class Services:
             "app.http.worker.PatientWorker",
         ]
         arguments += ["--workers", "2", "--threads", "16", "--graceful-timeout", "10"]
+        # gunicorn would believe what anybody on this machine says about proxies; TRUSTED_PROXIES decides.
+        arguments += ["--forwarded-allow-ips", ""]
         # Empty at each start: what processes of the last run counted is gone with them.
         metrics = self._options.home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)

@@ -146,7 +146,16 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
             "--worker-class",
             "app.http.worker.PatientWorker",
         ]
-        gunicorn += ["--workers", "1", "--threads", "8", "--bind", f"127.0.0.1:{port}"]
+        gunicorn += [
+            "--forwarded-allow-ips",
+            "",
+            "--workers",
+            "1",
+            "--threads",
+            "8",
+            "--bind",
+            f"127.0.0.1:{port}",
+        ]
         web = supervisor.start(_python("web", gunicorn, environment, home))
         workers = [
             _worker("ingest", queues.INGEST, ["-P", "prefork", "-c", "1"], environment, home),

@@ -27,7 +27,7 @@ def port(
     number = find_free_port()
     argv = [sys.executable, "-m", "gunicorn", "app.factory:create_app()", "--no-control-socket"]
     argv += ["--worker-class", "app.http.worker.PatientWorker", "--workers", "1"]
-    argv += ["--threads", "2", "--bind", f"127.0.0.1:{number}"]
+    argv += ["--threads", "2", "--bind", f"127.0.0.1:{number}", "--forwarded-allow-ips", ""]
     log = tmp_path_factory.mktemp("web") / "web.log"
     web = Process(name="web", argv=argv, log=log, env=module_environment, cwd=ROOT)
     web.start()
@@ -75,3 +75,19 @@ def test_json_deeper_than_python_can_follow(port: int) -> None:
     head += b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
     status, document = exchange(port, head + body)
     assert (status, document["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "header", ["SCRIPT_NAME: /foo", "PATH_INFO: /metrics", "X-Forwarded-Proto: https"]
+)
+def test_nobody_is_believed_to_be_a_proxy(port: int, header: str) -> None:
+    """Not even on this machine: TRUSTED_PROXIES is 0."""
+    request = f"GET /api/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(request.encode())
+        answer = b""
+        while piece := client.recv(65_536):
+            answer += piece
+    head = answer.partition(b"\r\n\r\n")[0].decode()
+    assert head.split()[1] == "200"
+    assert "strict-transport-security" not in head.lower()

@@ -194,7 +194,7 @@ def test_image_and_procfile_start_the_web_alike() -> None:
     flags = [
         "--worker-class app.http.worker.PatientWorker",
         "--threads 16",
-        "--graceful-timeout 30",
+        "--graceful-timeout 30 --forwarded-allow-ips",
     ]
     for text in (read("Procfile"), read("Dockerfile")):
         assert [flag for flag in flags if flag not in text] == []
