@@ -44,11 +44,18 @@ class ClientDetail:
 
 
 @contextmanager
-def acting() -> Iterator[Connection]:
-    """Open a transaction in the name of who asks; have released, after the commit, what changed its lane."""
+def signing() -> Iterator[Connection]:
+    """Open a transaction in the name of who asks."""
     account = require_account()
     with system_scope() as connection:
         acting_as(connection, account.email)
+        yield connection
+
+
+@contextmanager
+def acting() -> Iterator[Connection]:
+    """Open such a transaction; have released, after the commit, what changed its lane."""
+    with signing() as connection:
         yield connection
     dispatch_soon()
 
