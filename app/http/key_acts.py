@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.http.client_acts import acting, signing, windows
 from app.http.extensions import broker, provider_limits
 from app.http.models_clients import KeyChangeIn
-from app.jobs.provider_keys import KeyRow, key_overview
+from app.jobs.provider_keys import KeyRow, find_key
 from app.settings import get_settings
 
 
@@ -26,10 +26,10 @@ def read_key(key_id: UUID) -> KeyRow:
 
 def _read(connection: Connection, key_id: UUID) -> KeyRow:
     limiter = provider_limits() if broker().is_up() else None
-    for key in key_overview(connection, limiter):
-        if key.id == key_id:
-            return key
-    raise NotFound("There is no such key; it may have been removed.")
+    key = find_key(connection, limiter, key_id)
+    if key is None:
+        raise NotFound("There is no such key; it may have been removed.")
+    return key
 
 
 def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:

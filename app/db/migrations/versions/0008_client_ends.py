@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns and indexes, then the functions over them."""
     run_sql(op, "0008_key_audit.sql")
+    run_sql(op, "0008_keys.sql")
 
 
 def downgrade() -> None:
