@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add the columns and indexes, then the functions over them."""
     run_sql(op, "0008_key_audit.sql")
     run_sql(op, "0008_keys.sql")
+    run_sql(op, "0008_clients_overview.sql")
 
 
 def downgrade() -> None:
