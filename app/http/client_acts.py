@@ -65,10 +65,16 @@ def presence_seconds() -> float:
     return get_settings().presence_timeout_seconds
 
 
-def read_clients() -> list[ClientRow]:
-    """Return every client as it stands."""
+def read_clients(
+    search: str | None = None, after: str | None = None, limit: int | None = None
+) -> tuple[list[ClientRow], bool]:
+    """Return a page of the clients as they stand, by slug (`limit` None: all), and whether there is more."""
+    wanted = None if limit is None else limit + 1
     with system_scope() as connection:
-        return rules.list_clients(connection, presence_seconds())
+        found = rules.list_clients(
+            connection, presence_seconds(), search=search, after=after, limit=wanted
+        )
+    return found[:limit], limit is not None and len(found) > limit
 
 
 def read_client(name: str) -> ClientRow:

@@ -18,6 +18,7 @@ from app.http.models_clients import (
     ClientListIn,
     ClientListOut,
     ClientOut,
+    ClientSearchIn,
     LaneChangeOut,
     MessageOut,
     OnboardedOut,
@@ -26,7 +27,7 @@ from app.http.models_clients import (
     WorkerOut,
 )
 from app.http.models_operators import KeyOut
-from app.http.pagination import decode_event, encode_event
+from app.http.pagination import decode_client, decode_event, encode_client, encode_event
 
 clients = APIBlueprint("clients", __name__, url_prefix="/api", tag="Clients")
 
@@ -50,11 +51,15 @@ def onboard_client(json_data: OnboardIn) -> Response:
 
 @clients.get("/clients")
 @for_operators
+@clients.input(ClientSearchIn, location="query")
 @clients.output(ClientListOut)
 @clients.doc(security="bearer", responses=[403])
-def list_clients() -> ClientListOut:
-    """List the clients: lane, work, part of the shared lane, keys."""
-    return ClientListOut(clients=[ClientOut.of(row) for row in acts.read_clients()])
+def list_clients(query_data: ClientSearchIn) -> ClientListOut:
+    """List the clients by slug: lane, work, part of the shared lane, keys. With a `limit` in pages; `q` searches."""
+    after = decode_client(query_data.cursor) if query_data.cursor else None
+    found, is_more = acts.read_clients(query_data.q, after, query_data.limit)
+    following = encode_client(found[-1].slug) if is_more else None
+    return ClientListOut(clients=[ClientOut.of(row) for row in found], next_cursor=following)
 
 
 @clients.get("/clients/<slug>")

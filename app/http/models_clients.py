@@ -129,6 +129,14 @@ class ClientListIn(Input):
     limit: int = Field(default=50, ge=1, le=500)
 
 
+class ClientSearchIn(Input):
+    q: Annotated[Annotated[str, Field(max_length=200)] | None, Optional] = Field(
+        default=None, description="Any part of the slug, the name, a person's e-mail or a queue."
+    )
+    cursor: Annotated[Annotated[str, Field(max_length=100)] | None, Optional] = None
+    limit: int | None = Field(default=None, ge=1, le=500, description="null: all of them.")
+
+
 class WorkerIn(Input):
     format: WorkerFormat = "env"
     keys: Literal["environment", "database"] | None = Field(
@@ -210,6 +218,7 @@ def _only(model: type[Out], facts: Mapping[str, Any]) -> dict[str, Any]:
 
 class ClientListOut(Out):
     clients: list[ClientOut]
+    next_cursor: str | None
 
 
 class LaneChangeOut(Out):
