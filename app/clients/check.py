@@ -1,10 +1,7 @@
 """Whether a client's lane works: the guide's "Verify setup", each step answered with what to do where it fails."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Row, text
 
 from app.clients import key_test
 from app.clients.actor import Transaction
@@ -17,6 +14,7 @@ from app.clients.check_lane import (
     routing_row,
     worker_alive,
 )
+from app.clients.check_workers import LaneWorker, live_workers
 from app.clients.clients import ClientRow
 from app.clients.keys import KeyFacts, serving_keys
 from app.clients.lane_test import send_address
@@ -28,11 +26,6 @@ from routing.rate_limits.limiter import Limiter
 __all__ = ["ANSWER_SECONDS", "CheckLine", "check"]
 #: How long to wait for the address's answer.
 ANSWER_SECONDS = 20.0
-WORKERS = text("""
-    SELECT w.name, w.mode, w.queues, w.client_id, w.slots,
-        (SELECT l.tenant_id FROM client_lane(w.client_id) l) AS tenant_id
-    FROM workers w WHERE w.last_seen > clock_timestamp() - make_interval(secs => :presence) ORDER BY w.name
-""")
 
 
 def check(
@@ -70,9 +63,8 @@ def _lines(
     address: str | None,
     seconds: float,
 ) -> Iterator[CheckLine]:
-    presence = {"presence": settings.presence_timeout_seconds}
     with transaction() as connection:
-        workers = connection.execute(WORKERS, presence).all()
+        workers = live_workers(connection, client, settings.presence_timeout_seconds)
         keys = serving_keys(connection, client)
     before = _throttled(limiter, keys)
     yield routing_row(client)
@@ -128,10 +120,10 @@ def _one_key(
 
 
 def _address(
-    client: ClientRow, workers: Sequence[Row[Any]], address: str, seconds: float
+    client: ClientRow, workers: Sequence[LaneWorker], address: str, seconds: float
 ) -> CheckLine:
     name = "Address through the lane"
-    if not client.is_dedicated or not any(client.configured_queue in w.queues for w in workers):
+    if not client.is_dedicated or not any(worker.consumes(client) for worker in workers):
         return failed(
             name,
             "not tried: the lane has no worker",

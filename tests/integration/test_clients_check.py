@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.clients import check as check_module
 from app.clients import key_test
 from app.clients.actor import acting_as
 from app.clients.check import CheckLine, check
 from app.clients.check_lane import queue_names, worker_alive
+from app.clients.check_workers import live_workers
 from app.clients.clients import enable, get_client, rollback
 from app.clients.keys import NewKey, add_key, edit_key, key_facts
 from app.clients.onboarding import Onboarding, onboard
@@ -218,15 +218,16 @@ def test_fallen_back(acme: Person, worker: Worker, limiter: Limiter) -> None:
 
 
 def test_a_worker_that_takes_the_lane_by_its_command_line(acme: Person, limiter: Limiter) -> None:
-    owner_sql("UPDATE workers SET client_id = NULL WHERE mode = 'dedicated'")
+    named = "UPDATE workers SET client_id = :c, client_ids = array_remove(ARRAY[CAST(:c AS uuid)], NULL) WHERE mode = 'dedicated'"
+    owner_sql(named, {"c": None})
     helper = make_worker(QUEUE)
     try:
         with owner_engine().begin() as connection:
             client = get_client(connection, "acme", 15)
-            workers = connection.execute(check_module.WORKERS, {"presence": 15}).all()
+            workers = live_workers(connection, client, 15)
     finally:
         owner_sql("DELETE FROM workers WHERE id = :id", {"id": helper})
-        owner_sql("UPDATE workers SET client_id = :c WHERE mode = 'dedicated'", {"c": acme.id})
+        owner_sql(named, {"c": acme.id})
     assert queue_names(client, workers).ok
     assert worker_alive(client, workers).ok
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
     run_sql(op, "0008_key_audit.sql")
     run_sql(op, "0008_keys.sql")
     run_sql(op, "0008_clients_overview.sql")
+    run_sql(op, "0008_workers.sql")
 
 
 def downgrade() -> None:
