@@ -19,6 +19,7 @@ def upgrade() -> None:
     run_sql(op, "0008_keys.sql")
     run_sql(op, "0008_clients_overview.sql")
     run_sql(op, "0008_workers.sql")
+    run_sql(op, "0008_people.sql")
 
 
 def downgrade() -> None:
