@@ -20,6 +20,7 @@ def upgrade() -> None:
     run_sql(op, "0008_clients_overview.sql")
     run_sql(op, "0008_workers.sql")
     run_sql(op, "0008_people.sql")
+    run_sql(op, "0008_attendance.sql")
 
 
 def downgrade() -> None:
