@@ -17,6 +17,7 @@ from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, serving_keys
+from app.clients.new_client import suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
 from app.db.scope import system_scope
@@ -125,14 +126,27 @@ def windows(key: KeyLimitsIn) -> tuple[tuple[int, int], ...]:
 def onboard(asked: OnboardIn) -> Onboarded:
     """Give a client a lane and keys of its own; doing it again changes nothing."""
     with acting() as connection:
-        client = rules.get_client(connection, asked.email, presence_seconds())
-        order = Onboarding(
-            email=asked.email,
-            queue=asked.queue or suggest_queue(client.slug),
-            keys=as_new_keys(asked.keys),
-            notes=asked.notes,
-        )
-        return onboarding.onboard(connection, order)
+        return onboarding.onboard(connection, _order(connection, asked))
+
+
+def review(asked: OnboardIn) -> tuple[Onboarding, ClientRow | None]:
+    """Return what would be done, and for whom (None: a new client). Raises what is known to be in the way."""
+    with system_scope() as connection:
+        order = _order(connection, asked)
+        return order, onboarding.expected_client(connection, order)
+
+
+def _order(connection: Connection, asked: OnboardIn) -> Onboarding:
+    slug = (asked.slug or suggest_slug(asked.name)) if asked.name else None
+    whose = slug or rules.get_client(connection, asked.email, presence_seconds()).slug
+    return Onboarding(
+        email=asked.email,
+        queue=asked.queue or suggest_queue(whose),
+        keys=as_new_keys(asked.keys),
+        notes=asked.notes,
+        name=asked.name,
+        slug=slug,
+    )
 
 
 def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneChange | None]:

@@ -38,11 +38,16 @@ clients = APIBlueprint("clients", __name__, url_prefix="/api", tag="Clients")
 @clients.output(OnboardedOut, status_code=201)
 @clients.doc(security="bearer", responses=[403, 404, 409])
 def onboard_client(json_data: OnboardIn) -> Response:
-    """Give a client a lane and keys of its own. May be sent again safely: what is there already is kept."""
+    """Give a client a lane and keys of its own. May be sent again safely: what is there already is kept.
+
+    With a name, client and person are made first where the person is not there; the answer has the person's password.
+    """
     done = acts.onboard(json_data)
     detail = acts.read_detail(done.client.slug)
     body = OnboardedOut(
-        **_changed(detail, done.change).model_dump(), key_ids=[*done.key_ids]
+        **_changed(detail, done.change).model_dump(),
+        key_ids=[*done.key_ids],
+        password=done.password,
     ).model_dump(mode="json")
     response = make_response(body, 201)
     response.headers["Location"] = f"/api/clients/{done.client.slug}"

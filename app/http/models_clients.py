@@ -79,11 +79,24 @@ class KeysIn(Input):
 
 class OnboardIn(Input):
     email: Email = Field(description="One of the client's people.")
+    name: Annotated[Annotated[str, Field(max_length=200)] | None, Optional] = Field(
+        default=None,
+        description="Of a new client: it is made first, with the person, where the person is not there.",
+    )
+    slug: Annotated[Annotated[str, Field(max_length=63)] | None, Optional] = Field(
+        default=None, description="The new client's; null: made of its name."
+    )
     queue: Annotated[QueueName | None, Optional] = Field(
         default=None, description="null: `verification-queue:client-` and the client's slug."
     )
     keys: list[KeyIn] = Field(default_factory=list, max_length=100)
     notes: Notes = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "OnboardIn":
+        if self.slug and not self.name:
+            raise ValueError("a new client needs a name beside its slug")
+        return self
 
 
 class ClientSettingsIn(Input):
@@ -240,6 +253,7 @@ class ClientChangedOut(ClientDetailOut):
 
 class OnboardedOut(ClientChangedOut):
     key_ids: list[UUID]
+    password: str | None = Field(description="Of a person who was made just now; told this once.")
 
 
 class KeysAddedOut(Out):

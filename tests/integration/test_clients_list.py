@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.factories import PASSWORD, make_lane, make_person, make_tenant, owner_sql
+from tests.factories import make_lane, make_person, make_tenant, owner_sql
 from tests.integration.http_world import Caller, Web
 
 MANY = 60
@@ -110,12 +110,7 @@ def test_what_is_no_page_is_refused(operator: Caller, wrong: dict[str, Any]) -> 
 
 def test_the_page_has_fifty_and_a_way_on(web: Web, operator: Caller) -> None:
     assert operator.person
-    browser = web.caller().client
-    form = {"email": operator.person.email, "password": PASSWORD}
-    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.get("/login").text)
-    assert token
-    signed_in = browser.post("/login", data={**form, "csrf_token": token[1]})
-    assert signed_in.status_code in {302, 303}
+    browser = web.sign_in(operator.person)
     first = browser.get("/clients").text
     assert first.count('class="client-name"') == 50
     following = re.search(r'rel="next" href="([^"]+)"', first)

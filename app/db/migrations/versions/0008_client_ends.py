@@ -21,6 +21,7 @@ def upgrade() -> None:
     run_sql(op, "0008_workers.sql")
     run_sql(op, "0008_people.sql")
     run_sql(op, "0008_attendance.sql")
+    run_sql(op, "0008_new_clients.sql")
 
 
 def downgrade() -> None:
