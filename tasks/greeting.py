@@ -36,9 +36,7 @@ def greet(queues: list[str]) -> Presence:
         keys=[public_facts(key) for key in keys],
     )
     if settings.worker_mode == "dedicated":
-        lanes = _greet_clients(settings, keys)
-        # With several, each key tells its client.
-        presence.client_id = lanes[0].client if len(lanes) == 1 else None
+        presence.client_ids = [lane.client for lane in _greet_clients(settings, keys)]
     return presence
 
 

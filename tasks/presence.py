@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, text
 
 _UPSERT = text("""
-    INSERT INTO workers (id, name, hostname, pid, mode, client_id, queues, slots, running, rows_per_second,
+    INSERT INTO workers (id, name, hostname, pid, mode, client_id, client_ids, queues, slots, running, rows_per_second,
         environment_keys)
-    VALUES (:id, :name, :hostname, :pid, :mode, :client_id, :queues, :slots, :running, :rate,
+    VALUES (:id, :name, :hostname, :pid, :mode, :client_id, CAST(:client_ids AS uuid[]), :queues, :slots, :running, :rate,
         CAST(:keys AS jsonb))
     ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp(), queues = excluded.queues, slots = excluded.slots,
         running = excluded.running, rows_per_second = excluded.rows_per_second,
@@ -37,9 +37,15 @@ class Presence:
     mode: str
     slots: int
     queues: Sequence[str]
-    client_id: UUID | None = None
+    #: The clients of a dedicated worker, as its environment names them.
+    client_ids: Sequence[UUID] = ()
     #: What people may see of the keys in this process's environment, as `workers.environment_keys` has it.
     keys: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def client_id(self) -> UUID | None:
+        """The client of a worker that has one only; of several, each key tells its own."""
+        return self.client_ids[0] if len(self.client_ids) == 1 else None
 
     def beat(self, connection: Connection, *, running: int, rows_per_second: float) -> None:
         """Refresh the row; the first call makes it."""
@@ -52,6 +58,7 @@ class Presence:
                 "pid": os.getpid(),
                 "mode": self.mode,
                 "client_id": self.client_id,
+                "client_ids": list(self.client_ids),
                 "queues": list(self.queues),
                 "slots": self.slots,
                 "running": running,

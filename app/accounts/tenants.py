@@ -20,12 +20,7 @@ _LIST = text("""
 
 def create_tenant(owner: Connection, name: str, slug: str, weight: int = 1) -> UUID:
     """Add a client; `weight` is its share of a shared lane. Raises `InvalidInput` or `Conflict`."""
-    if not name.strip():
-        raise InvalidInput("A tenant needs a name.")
-    if not _SLUG.fullmatch(slug):
-        raise InvalidInput(
-            "A slug has lower-case letters, digits and hyphens, at most 63: acme-gmbh."
-        )
+    check_tenant(name, slug)
     if not 1 <= weight <= 100:
         raise InvalidInput("A weight is 1 to 100.")
     values = {"name": name.strip(), "slug": slug, "weight": weight}
@@ -34,6 +29,16 @@ def create_tenant(owner: Connection, name: str, slug: str, weight: int = 1) -> U
             return UUID(str(owner.execute(_INSERT, values).scalar_one()))
     except IntegrityError as error:
         raise Conflict(f"There is a tenant {slug} already.") from error
+
+
+def check_tenant(name: str, slug: str) -> None:
+    """Raise `InvalidInput` for a name or a slug that no client can have."""
+    if not name.strip():
+        raise InvalidInput("A tenant needs a name.")
+    if not _SLUG.fullmatch(slug):
+        raise InvalidInput(
+            "A slug has lower-case letters, digits and hyphens, at most 63: acme-gmbh."
+        )
 
 
 def find_tenant_id(owner: Connection, slug: str) -> UUID:

@@ -1,7 +1,7 @@
 """People: `Account` is who somebody is in one request, read from the database for each request.
 
 So a person who is deactivated, moved or given another role is so at the next request. Writing people is the
-installation's operator's, on the owner's connection.
+installation's operator's, on the owner's connection; a new client's first person is made with it (`app/clients/new_client.py`).
 """
 
 import hashlib
@@ -60,6 +60,14 @@ class Account:
 def normalise_email(email: str) -> str:
     """Return the address as it is stored: trimmed, lower case."""
     return email.strip().lower()
+
+
+def check_email(email: str) -> str:
+    """Return the address as it is stored. Raises `InvalidInput` for what is none."""
+    email = normalise_email(email)
+    if not _ADDRESS.fullmatch(email):
+        raise InvalidInput(f"{email!r} is not an e-mail address.")
+    return email
 
 
 def _stamp(password_hash: str) -> str:
@@ -131,9 +139,7 @@ def create_user(
     owner: Connection, email: str, password: str, role: Role, tenant_id: UUID | None
 ) -> UUID:
     """Add a person; return the id. Raises `InvalidInput`, or `Conflict` when the address is taken."""
-    email = normalise_email(email)
-    if not _ADDRESS.fullmatch(email):
-        raise InvalidInput(f"{email!r} is not an e-mail address.")
+    email = check_email(email)
     if role not in ROLES:
         raise InvalidInput(f"A role is one of {', '.join(ROLES)}.")
     if tenant_id is None and role != "operator":

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Row
-
+from app.clients.check_workers import LaneWorker
 from app.clients.clients import ClientRow
 from routing.queues import VERIFICATION
 
@@ -64,27 +62,23 @@ def lane_in_force(client: ClientRow) -> CheckLine:
     )
 
 
-def queue_names(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
+def queue_names(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
     """Tell whether the client's worker consumes the queue that the row names."""
     name = "Queue names agree"
-    own = [worker for worker in workers if worker.tenant_id == client.id]
-    wrong = [worker for worker in own if client.configured_queue not in worker.queues]
+    own = [worker for worker in workers if worker.serves(client)]
+    wrong = [worker for worker in own if not worker.consumes(client)]
     if wrong:
         consumed = ", ".join(
             f"{worker.name} consumes {' '.join(worker.queues)}" for worker in wrong
         )
         return failed(
-            name,
-            f"{consumed}, but the row says {client.configured_queue}",
-            f"Set VERIFICATION_QUEUE={client.configured_queue} for that worker and restart it.",
+            name, f"{consumed}, but the row says {client.configured_queue}", _queue(client, wrong)
         )
-    unnamed = [
-        w.name for w in workers if w.tenant_id is None and client.configured_queue in w.queues
-    ]
+    unnamed = [w.name for w in workers if not w.named and w.consumes(client)]
     if not own and unnamed:
         return passed(
             name,
-            f"{', '.join(unnamed)} consumes {client.configured_queue}, for several clients or by its command line",
+            f"{', '.join(unnamed)} consumes {client.configured_queue}, by its command line",
         )
     if not own:
         return failed(
@@ -95,23 +89,31 @@ def queue_names(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
     return passed(name, f"{client.configured_queue} in the row and in VERIFICATION_QUEUE")
 
 
-def worker_alive(client: ClientRow, workers: Sequence[Row[Any]]) -> CheckLine:
-    """Tell whether somebody consumes the lane, and for this client."""
+def _queue(client: ClientRow, wrong: Sequence[LaneWorker]) -> str:
+    if any(worker.named > 1 for worker in wrong):
+        return f"Put {client.configured_queue} into its VERIFICATION_QUEUE, at the place that the client has in DEDICATED_CLIENT_ID, and restart it."
+    return f"Set VERIFICATION_QUEUE={client.configured_queue} for that worker and restart it."
+
+
+def worker_alive(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
+    """Tell whether somebody consumes the lane, and for this client; and whose keys are used there."""
     name = "Worker alive"
-    there = [worker for worker in workers if client.configured_queue in worker.queues]
+    there = [worker for worker in workers if worker.consumes(client)]
     if not there:
         return failed(
             name,
             f"nobody consumes {client.configured_queue}",
             f"Start the worker: clients worker {client.slug}. It runs? Look for its sentence of refusal in its log.",
         )
-    strangers = [worker for worker in there if worker.tenant_id not in {client.id, None}]
+    strangers = [worker for worker in there if worker.named and not worker.serves(client)]
     if strangers:
         names = ", ".join(worker.name for worker in strangers)
+        several = any(worker.named > 1 for worker in strangers)
         return failed(
             name,
-            f"{names} consumes this lane for another client",
-            f"Set DEDICATED_CLIENT_ID={client.user_id} there and restart it.",
+            f"{names} consumes this lane for {'other clients' if several else 'another client'}",
+            f"Name {client.user_id} in its DEDICATED_CLIENT_ID, at the place of the queue, and restart it."
+            if several
+            else f"Set DEDICATED_CLIENT_ID={client.user_id} there and restart it.",
         )
-    told = ", ".join(f"{worker.name} ({worker.mode}, {worker.slots} slots)" for worker in there)
-    return passed(name, told)
+    return passed(name, ", ".join(worker.described() for worker in there))

@@ -1,16 +1,16 @@
 """Give a client a lane of its own with its keys: everything or nothing, and safe to repeat."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
-from app.accounts import tenants, users
+from app.accounts.users import normalise_email
 from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
-from app.clients.keys import NewKey, add_key, list_keys
-from app.db.refusals import refusals_explained
+from app.clients.keys import NewKey, add_key, keys_of
+from app.clients.new_client import check_new, make_client
 from app.errors import Conflict, InvalidInput, NotFound
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
@@ -23,7 +23,7 @@ PRESENCE_SECONDS = 15.0
 class Onboarding:
     """Who gets which lane with which keys. No keys: they will be in the worker's environment, or are there already.
 
-    With `slug` (and `name`) a client and a person that do not exist are made first; the owner's connection only.
+    With `slug` (and `name`) a client and a person that do not exist are made first.
     """
 
     email: str
@@ -79,11 +79,44 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
     return Onboarded(client, key_ids, change, client.api_key_hint, added, password)
 
 
+def expected_client(connection: Connection, request: Onboarding) -> ClientRow | None:
+    """Return whom an order is for; None: a client that `onboard` would make. Raises what is known to be in the way."""
+    person = _find_person(connection, request)
+    if person is not None:
+        return get_client(connection, person.tenant_id, PRESENCE_SECONDS)
+    check_new(connection, *_new(request))
+    return None
+
+
 def _person(connection: Connection, request: Onboarding) -> tuple[UUID, UUID, str | None]:
-    email = users.normalise_email(request.email).replace("\0", "")
+    person = _find_person(connection, request)
+    if person is not None:
+        return person.id, person.tenant_id, None
+    made = make_client(connection, *_new(request))
+    return made.user_id, made.tenant_id, made.password
+
+
+def _new(request: Onboarding) -> tuple[str, str, str]:
+    """Return name, slug and e-mail of what is to be made."""
+    slug = request.slug or ""
+    return request.name or slug, slug, _email(request)
+
+
+def _email(request: Onboarding) -> str:
+    return normalise_email(request.email).replace("\0", "")
+
+
+def _find_person(connection: Connection, request: Onboarding) -> Row[Any] | None:
+    """Return the person; None: is to be made."""
+    email = _email(request)
     person = connection.execute(_PERSON, {"email": email}).one_or_none()
+    if person is None and not request.slug:
+        raise NotFound(
+            f"There is no user {email}. Add the client and the person first (`tenants create`, `users create`), "
+            "or let this do it: --create --name NAME --slug SLUG."
+        )
     if person is None:
-        return _make_person(connection, email, request)
+        return None
     if person.tenant_id is None:
         raise InvalidInput(
             f"{email} is an operator of the installation and belongs to no client. Give the e-mail of one of the client's people."
@@ -92,22 +125,7 @@ def _person(connection: Connection, request: Onboarding) -> tuple[UUID, UUID, st
         raise Conflict(
             f"{email} belongs to the client {person.tenant_slug}, not to {request.slug}."
         )
-    return person.id, person.tenant_id, None
-
-
-def _make_person(
-    connection: Connection, email: str, request: Onboarding
-) -> tuple[UUID, UUID, str | None]:
-    if not request.slug:
-        raise NotFound(
-            f"There is no user {email}. Add the client and the person first (`tenants create`, `users create`), "
-            "or let this do it: --create --name NAME --slug SLUG."
-        )
-    password = secrets.token_urlsafe(15)
-    with refusals_explained():
-        tenant_id = tenants.create_tenant(connection, request.name or request.slug, request.slug)
-        user_id = users.create_user(connection, email, password, "admin", tenant_id)
-    return user_id, tenant_id, password
+    return person
 
 
 def _add_keys(
@@ -132,8 +150,8 @@ def _add_keys(
 def _stored(connection: Connection, tenant_id: UUID) -> dict[tuple[str, str], UUID]:
     return {
         (key.provider, key.fingerprint): key.id
-        for key in list_keys(connection)
-        if key.tenant_id == tenant_id and key.id is not None
+        for key in keys_of(connection, tenant_id)
+        if key.id is not None
     }
 
 

@@ -33,11 +33,14 @@ def presence() -> float:
 
 
 @click.command("list")
+@click.option("--search", help="Any part of the short name, name, a person's e-mail or a queue.")
+@click.option("--limit", type=click.IntRange(1), help="So many at most.  [default: all]")
+@click.option("--after", metavar="SLUG", help="Go on after this short name.")
 @json_option
-def list_all(*, as_json: bool) -> None:
-    """Show every client: lane in force, work, workers, own keys, and what wants a look."""
+def list_all(*, search: str | None, limit: int | None, after: str | None, as_json: bool) -> None:
+    """Show the clients by short name: lane in force, work, workers, own keys, and what wants a look."""
     with owner() as connection:
-        found = list_clients(connection, presence())
+        found = list_clients(connection, presence(), search=search, after=after, limit=limit)
     if as_json:
         click.echo(to_json([client_as_data(client) for client in found]))
         return

@@ -9,8 +9,9 @@ from app.console.clients_forms import done_or_said, fields, read
 from app.console.frame import pages
 from app.http import client_acts as acts
 from app.http.models_clients import ClientChangeIn
-from app.http.pagination import decode_event, encode_event
+from app.http.pagination import decode_client, decode_event, encode_client, encode_event
 
+CLIENTS_A_PAGE = 50
 EVENTS_ON_A_CLIENT = 10
 EVENTS_A_PAGE = 50
 _SETTINGS = (
@@ -25,8 +26,18 @@ _SETTINGS = (
 
 @pages.get("/clients")
 def clients() -> str:
-    """Show every client: lane, worker, work, part of the shared lane, keys."""
-    return render_template("console/clients.html", clients=acts.read_clients())
+    """Show the clients, or those searched for, a page at a time: lane, worker, work, part of the shared lane, keys."""
+    search, cursor = request.args.get("q", "").strip()[:200], request.args.get("cursor")
+    found, is_more = acts.read_clients(
+        search or None, decode_client(cursor) if cursor else None, CLIENTS_A_PAGE
+    )
+    return render_template(
+        "console/clients.html",
+        clients=found,
+        search=search,
+        cursor=cursor,
+        next_cursor=encode_client(found[-1].slug) if is_more else None,
+    )
 
 
 @pages.get("/clients/<slug>")

@@ -26,6 +26,7 @@ LABELS = {
     "extra_windows": "Further windows",
     "notes": "Notes",
     "name": "Name",
+    "slug": "Short name",
     "weight": "Weight",
     "max_in_flight": "Chunks at once",
     "max_in_flight_per_job": "Chunks of one list at once",

@@ -1,7 +1,8 @@
-"""Onboarding a client: a form in steps, a review, the result. Works without a script.
+"""Onboarding a client, one that is there or a new one: a form in steps, a review, the result. Works without a script.
 
 Between the form and the review the keys travel sealed: encrypted, bound to the person who pasted them and good for half
-an hour. So no page ever holds them readable, and nothing of an order that was not confirmed is stored.
+an hour. So no page ever holds them readable, and nothing of an order that was not confirmed is stored. In the same way a
+new person's password travels to the result, which shows it once.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from app.clients.capacity import capacity
 from app.clients.clients import ClientRow
 from app.clients.message import welcome
+from app.clients.onboarding import Onboarding
 from app.console.clients_forms import fields, lane_words, pasted_keys, read
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
@@ -22,13 +24,15 @@ from app.http import client_acts as acts
 from app.http.auth import require_account
 from app.http.models_clients import OnboardIn
 
+_WHO = ("email", "name", "slug")
 PURPOSE = "onboarding"
+PASSWORD = "new person"  # noqa: S105 - what the password is sealed for
 
 
 @pages.get("/onboard")
 def client_onboard() -> str:
     """Show the form, with what is known of a client that was named."""
-    return _form_page({"email": request.args.get("email", "")}, None)
+    return _form_page({name: request.args.get(name, "") for name in _WHO}, None)
 
 
 @pages.post("/onboard")
@@ -43,20 +47,20 @@ def client_review() -> ResponseReturnValue:
 
 def _read_form() -> OnboardIn:
     limits = fields(*(name for name in LIMITS if name != "notes"))
-    values: dict[str, Any] = fields("email", "queue", "notes")
+    values: dict[str, Any] = fields(*_WHO, "queue", "notes")
     values["keys"] = [{"secret": secret, **limits} for secret in pasted_keys()]
     return read(OnboardIn, values)
 
 
 def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
-    client = _client_of(order.email)
-    queue = order.queue or acts.suggest_queue(client.slug)
+    wanted, client = _look(order)
     keys = [(hint(key.secret.get_secret_value()), key) for key in order.keys]
     return render_template(
         "console/client_review.html",
         client=client,
+        name=client.name if client else wanted.name,
         order=order,
-        queue=queue,
+        wanted=wanted,
         keys=keys,
         capacity=capacity(acts.as_new_keys(order.keys)),
         sealed=_seal(order),
@@ -75,9 +79,19 @@ def client_confirm() -> ResponseReturnValue:
         order = read(OnboardIn, _with_limits(order))
         done = acts.onboard(order)
     except LanewayError as error:
-        return _review_page(order, error), error.status
+        return _again(order, error), error.status
     session["onboarded"] = lane_words(done.change)
+    if done.password:
+        session["password"] = seal(PASSWORD, require_account().id, done.password)
     return redirect(url_for("console.client_ready", slug=done.client.slug), code=303)
+
+
+def _again(order: OnboardIn, problem: LanewayError) -> str:
+    try:
+        return _review_page(order, problem)
+    except LanewayError:
+        # Somebody else made this client, or took the person away, since the review.
+        return _form_page(order.model_dump(exclude={"keys"}), problem)
 
 
 def _with_limits(order: OnboardIn) -> dict[str, Any]:
@@ -99,16 +113,26 @@ def client_ready(slug: str) -> str:
         client=detail.client,
         detail=detail,
         words=session.pop("onboarded", None),
+        password=_password(),
         files=acts.files_of(detail),
         message=welcome(detail.client, detail.capacity),
     )
 
 
-def _client_of(email: str) -> ClientRow:
+def _password() -> object:
+    """Return the password of a person who was made just now, once; None: nobody was, or it was too long ago."""
+    sealed = session.pop("password", None)
     try:
-        return acts.read_client(email)
+        return unseal(PASSWORD, require_account().id, sealed) if sealed else None
+    except LanewayError:
+        return None
+
+
+def _look(order: OnboardIn) -> tuple[Onboarding, ClientRow | None]:
+    try:
+        return acts.review(order)
     except NotFound as error:
-        how = "Add the client and the person first: on the command line `clients onboard --create` makes both."
+        how = "Is it a new client's? Then give the client's name, and both are made."
         raise NotFound(f"{error.message} {how}") from error
 
 

@@ -18,6 +18,8 @@ _SAID = {
         "UPDATE worker_configs SET is_active = false WHERE user_id = '...'."
     ),
     "tenants_fallback_after": "Work falls back after 30 seconds or more.",
+    "tenants_slug_key": "There is a client with this short name already.",
+    "users_email_key": "There is a person with this e-mail already.",
 }
 
 

@@ -17,6 +17,7 @@ from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, serving_keys
+from app.clients.new_client import suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
 from app.db.scope import system_scope
@@ -44,11 +45,18 @@ class ClientDetail:
 
 
 @contextmanager
-def acting() -> Iterator[Connection]:
-    """Open a transaction in the name of who asks; have released, after the commit, what changed its lane."""
+def signing() -> Iterator[Connection]:
+    """Open a transaction in the name of who asks."""
     account = require_account()
     with system_scope() as connection:
         acting_as(connection, account.email)
+        yield connection
+
+
+@contextmanager
+def acting() -> Iterator[Connection]:
+    """Open such a transaction; have released, after the commit, what changed its lane."""
+    with signing() as connection:
         yield connection
     dispatch_soon()
 
@@ -58,10 +66,16 @@ def presence_seconds() -> float:
     return get_settings().presence_timeout_seconds
 
 
-def read_clients() -> list[ClientRow]:
-    """Return every client as it stands."""
+def read_clients(
+    search: str | None = None, after: str | None = None, limit: int | None = None
+) -> tuple[list[ClientRow], bool]:
+    """Return a page of the clients as they stand, by slug (`limit` None: all), and whether there is more."""
+    wanted = None if limit is None else limit + 1
     with system_scope() as connection:
-        return rules.list_clients(connection, presence_seconds())
+        found = rules.list_clients(
+            connection, presence_seconds(), search=search, after=after, limit=wanted
+        )
+    return found[:limit], limit is not None and len(found) > limit
 
 
 def read_client(name: str) -> ClientRow:
@@ -78,7 +92,7 @@ def read_detail(name: str) -> ClientDetail:
 
 def _detail(connection: Connection, name: str) -> ClientDetail:
     client = rules.get_client(connection, name, presence_seconds())
-    own = key_overview(connection, provider_limits() if broker().is_up() else None, client.slug)
+    own = key_overview(connection, provider_limits() if broker().is_up() else None, client.id)
     serving = serving_keys(connection, client)
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]
@@ -112,14 +126,27 @@ def windows(key: KeyLimitsIn) -> tuple[tuple[int, int], ...]:
 def onboard(asked: OnboardIn) -> Onboarded:
     """Give a client a lane and keys of its own; doing it again changes nothing."""
     with acting() as connection:
-        client = rules.get_client(connection, asked.email, presence_seconds())
-        order = Onboarding(
-            email=asked.email,
-            queue=asked.queue or suggest_queue(client.slug),
-            keys=as_new_keys(asked.keys),
-            notes=asked.notes,
-        )
-        return onboarding.onboard(connection, order)
+        return onboarding.onboard(connection, _order(connection, asked))
+
+
+def review(asked: OnboardIn) -> tuple[Onboarding, ClientRow | None]:
+    """Return what would be done, and for whom (None: a new client). Raises what is known to be in the way."""
+    with system_scope() as connection:
+        order = _order(connection, asked)
+        return order, onboarding.expected_client(connection, order)
+
+
+def _order(connection: Connection, asked: OnboardIn) -> Onboarding:
+    slug = (asked.slug or suggest_slug(asked.name)) if asked.name else None
+    whose = slug or rules.get_client(connection, asked.email, presence_seconds()).slug
+    return Onboarding(
+        email=asked.email,
+        queue=asked.queue or suggest_queue(whose),
+        keys=as_new_keys(asked.keys),
+        notes=asked.notes,
+        name=asked.name,
+        slug=slug,
+    )
 
 
 def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneChange | None]:

@@ -18,6 +18,7 @@ from app.http.models_clients import (
     ClientListIn,
     ClientListOut,
     ClientOut,
+    ClientSearchIn,
     LaneChangeOut,
     MessageOut,
     OnboardedOut,
@@ -26,7 +27,7 @@ from app.http.models_clients import (
     WorkerOut,
 )
 from app.http.models_operators import KeyOut
-from app.http.pagination import decode_event, encode_event
+from app.http.pagination import decode_client, decode_event, encode_client, encode_event
 
 clients = APIBlueprint("clients", __name__, url_prefix="/api", tag="Clients")
 
@@ -37,11 +38,16 @@ clients = APIBlueprint("clients", __name__, url_prefix="/api", tag="Clients")
 @clients.output(OnboardedOut, status_code=201)
 @clients.doc(security="bearer", responses=[403, 404, 409])
 def onboard_client(json_data: OnboardIn) -> Response:
-    """Give a client a lane and keys of its own. May be sent again safely: what is there already is kept."""
+    """Give a client a lane and keys of its own. May be sent again safely: what is there already is kept.
+
+    With a name, client and person are made first where the person is not there; the answer has the person's password.
+    """
     done = acts.onboard(json_data)
     detail = acts.read_detail(done.client.slug)
     body = OnboardedOut(
-        **_changed(detail, done.change).model_dump(), key_ids=[*done.key_ids]
+        **_changed(detail, done.change).model_dump(),
+        key_ids=[*done.key_ids],
+        password=done.password,
     ).model_dump(mode="json")
     response = make_response(body, 201)
     response.headers["Location"] = f"/api/clients/{done.client.slug}"
@@ -50,11 +56,15 @@ def onboard_client(json_data: OnboardIn) -> Response:
 
 @clients.get("/clients")
 @for_operators
+@clients.input(ClientSearchIn, location="query")
 @clients.output(ClientListOut)
 @clients.doc(security="bearer", responses=[403])
-def list_clients() -> ClientListOut:
-    """List the clients: lane, work, part of the shared lane, keys."""
-    return ClientListOut(clients=[ClientOut.of(row) for row in acts.read_clients()])
+def list_clients(query_data: ClientSearchIn) -> ClientListOut:
+    """List the clients by slug: lane, work, part of the shared lane, keys. With a `limit` in pages; `q` searches."""
+    after = decode_client(query_data.cursor) if query_data.cursor else None
+    found, is_more = acts.read_clients(query_data.q, after, query_data.limit)
+    following = encode_client(found[-1].slug) if is_more else None
+    return ClientListOut(clients=[ClientOut.of(row) for row in found], next_cursor=following)
 
 
 @clients.get("/clients/<slug>")

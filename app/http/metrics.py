@@ -84,7 +84,7 @@ def _of_lanes(lanes: list[LaneRow]) -> Iterator[Metric]:
 
 def _of_keys(keys: list[KeyRow]) -> Iterator[Metric]:
     labels = ["key", "tenant", "provider"]
-    used = GaugeMetricFamily("laneway_key_used_today", "Calls of the UTC day.", labels=labels)
+    used = GaugeMetricFamily("laneway_key_used_today", "Calls of the key's day.", labels=labels)
     healthy = GaugeMetricFamily("laneway_key_healthy", "1: circuit closed.", labels=labels)
     throttled = GaugeMetricFamily("laneway_key_throttled", "Answers 429 so far.", labels=labels)
     for key in keys:

@@ -79,11 +79,24 @@ class KeysIn(Input):
 
 class OnboardIn(Input):
     email: Email = Field(description="One of the client's people.")
+    name: Annotated[Annotated[str, Field(max_length=200)] | None, Optional] = Field(
+        default=None,
+        description="Of a new client: it is made first, with the person, where the person is not there.",
+    )
+    slug: Annotated[Annotated[str, Field(max_length=63)] | None, Optional] = Field(
+        default=None, description="The new client's; null: made of its name."
+    )
     queue: Annotated[QueueName | None, Optional] = Field(
         default=None, description="null: `verification-queue:client-` and the client's slug."
     )
     keys: list[KeyIn] = Field(default_factory=list, max_length=100)
     notes: Notes = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "OnboardIn":
+        if self.slug and not self.name:
+            raise ValueError("a new client needs a name beside its slug")
+        return self
 
 
 class ClientSettingsIn(Input):
@@ -127,6 +140,14 @@ class ClientChangeIn(ClientSettingsIn):
 class ClientListIn(Input):
     cursor: Annotated[Annotated[str, Field(max_length=100)] | None, Optional] = None
     limit: int = Field(default=50, ge=1, le=500)
+
+
+class ClientSearchIn(Input):
+    q: Annotated[Annotated[str, Field(max_length=200)] | None, Optional] = Field(
+        default=None, description="Any part of the slug, the name, a person's e-mail or a queue."
+    )
+    cursor: Annotated[Annotated[str, Field(max_length=100)] | None, Optional] = None
+    limit: int | None = Field(default=None, ge=1, le=500, description="null: all of them.")
 
 
 class WorkerIn(Input):
@@ -210,6 +231,7 @@ def _only(model: type[Out], facts: Mapping[str, Any]) -> dict[str, Any]:
 
 class ClientListOut(Out):
     clients: list[ClientOut]
+    next_cursor: str | None
 
 
 class LaneChangeOut(Out):
@@ -231,6 +253,7 @@ class ClientChangedOut(ClientDetailOut):
 
 class OnboardedOut(ClientChangedOut):
     key_ids: list[UUID]
+    password: str | None = Field(description="Of a person who was made just now; told this once.")
 
 
 class KeysAddedOut(Out):

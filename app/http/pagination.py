@@ -6,9 +6,12 @@ meanwhile shift nothing. It gives no rights: whose rows are seen is row-level se
 
 import base64
 import binascii
+import re
 from uuid import UUID
 
 from app.errors import InvalidInput
+
+_SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def _encode(kind: str, value: str) -> str:
@@ -67,3 +70,14 @@ def decode_event(cursor: str) -> int:
     return (
         int(value) if value.isascii() and value.isdigit() and len(value) < 19 else decode_event("")
     )
+
+
+def encode_client(slug: str) -> str:
+    """Return the cursor after a client."""
+    return _encode("c", slug)
+
+
+def decode_client(cursor: str) -> str:
+    """Return the slug of the client that a cursor comes after. Raises `InvalidInput`."""
+    value = _decode("c", cursor)
+    return value if _SLUG.fullmatch(value) else decode_client("")

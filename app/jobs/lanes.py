@@ -166,7 +166,7 @@ def _has_work(row: Row[Any]) -> bool:
 def _unattended_since(row: Row[Any], seen: _Seen) -> datetime | None:
     """Return since when there is work and no worker: as noted (`tend_lanes`), else by what is true now.
 
-    Notes cover released work. Where nobody is left who releases, it is since the oldest chunk waits, or since the last
+    Notes begin with released work. Where nobody is left who releases, it is since the oldest chunk waits, or since the last
     worker was seen, whichever was later.
     """
     if row.workers or not _has_work(row):

@@ -161,11 +161,41 @@ def test_a_key_is_added_tested_rests_is_reset_changed_and_removed(
     expect(row_of(page, good)).to_contain_text("125 ms apart")
     expect(row_of(page, good)).to_contain_text("1,000 in 3,600 s")
 
+    history = page.get_by_role("region", name="History of this client")
+    expect(history).to_contain_text("Key …good tested: passed, valid")
+    expect(history).to_contain_text("Key …lost tested: did not pass, provider unauthorized")
+    expect(history).to_contain_text("Key …lost reset")
     for secret in (good, bad):
         row_of(page, secret).get_by_role("link", name="Remove").click()
         page.get_by_role("button", name="Remove the key").click()
         expect(page.get_by_role("status").first).to_contain_text("removed.")
     assert "secret-of-elm" not in page.content()
+
+
+def test_a_new_client_is_made_on_the_way_and_its_person_signs_in(
+    make_visitor: MakeVisitor,
+) -> None:
+    visitor, person = make_visitor(), "ann@hazel.example"
+    visitor.sign_in(OPERATOR)
+    page = visitor.page
+    visitor.go("/onboard")
+    fill_in(page, keys=(), person=person)
+    page.get_by_label("Name of a new client", exact=True).fill("Hazel & Söhne")
+    page.get_by_role("button", name="Review").click()
+    expect(page.get_by_label("Queue")).to_have_value("verification-queue:client-hazel-sohne")
+    page.get_by_role("button", name="Make and onboard Hazel").click()
+    password = page.get_by_role("region", name=f"Password of {person}").inner_text()
+    problems = page.evaluate(CHECKS)
+    assert not problems, problems
+    page.reload()
+    expect(page.get_by_role("region", name=f"Password of {person}")).to_have_count(0)
+    visitor.go("/clients")
+    page.get_by_role("searchbox").fill("hazel.example")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("region", name="Clients").get_by_role("row")).to_have_count(2)
+    newcomer = make_visitor()
+    newcomer.sign_in(person, password)
+    expect(newcomer.page.get_by_role("link", name="Upload", exact=True)).to_be_visible()
 
 
 def test_a_review_that_was_changed_is_refused(visitor: Visitor) -> None:

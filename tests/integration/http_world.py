@@ -1,6 +1,7 @@
 """The web over a module's own servers: the application, and people who call it."""
 
 import io
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,13 @@ class Caller:
         return self.post("/api/uploads", data=data, headers=headers)
 
 
+def form_token(page: str) -> str:
+    """Return the token that a page's forms carry against forged requests."""
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
 @dataclass
 class Web:
     """The application; `dispatched` counts how often it asked for a dispatch."""
@@ -69,6 +77,14 @@ class Web:
             self.dispatched += 1
 
         self.app.extensions["dispatch"] = count
+
+    def sign_in(self, person: Person) -> FlaskClient:
+        """Return a browser in which a person has signed in."""
+        browser = self.app.test_client()
+        form = {"email": person.email, "password": person.password}
+        form["csrf_token"] = form_token(browser.get("/login").text)
+        assert browser.post("/login", data=form).status_code in {302, 303}
+        return browser
 
     def caller(self, person: Person | None = None) -> Caller:
         """Return a caller with cookies of its own."""

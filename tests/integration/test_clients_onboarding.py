@@ -1,12 +1,14 @@
 """Onboarding: everything or nothing, safe to repeat, one client a lane."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
+from app.accounts.users import authenticate
 from app.clients import keys, onboarding
 from app.clients.actor import acting_as
 from app.clients.clients import (
@@ -20,16 +22,20 @@ from app.clients.clients import (
     rollback,
 )
 from app.clients.keys import NewKey
-from app.clients.onboarding import Onboarded, Onboarding, onboard
+from app.clients.new_client import make_client, suggest_slug
+from app.clients.onboarding import Onboarded, Onboarding, expected_client, onboard
 from app.crypto import decrypt
 from app.db.engine import owner_engine
 from app.db.scope import system_scope
-from app.errors import Conflict, Forbidden, InvalidInput, LanewayError, NotFound
+from app.errors import Conflict, InvalidInput, LanewayError, NotFound
 from tests.factories import Person, make_job, make_person, make_tenant, owner_sql
+from tests.integration.client_world import wait_until
 
 SHARED = "verification-queue"
 FIRST = NewKey(SecretStr("mt_abc123xyz789"))
 SECOND = NewKey(SecretStr("mt_def456uvw012"), spacing_ms=125)
+LOCK_WAITS = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 #: Everything that onboarding may write.
 TABLES = ("tenants", "users", "worker_configs", "api_keys", "audit_events", "tenant_routes")
 
@@ -166,20 +172,88 @@ def test_nobody_and_an_operator_have_no_lane(module_environment: object) -> None
             onboard(connection, Onboarding(email, f"{SHARED}:client-x"))
 
 
-def test_client_and_person_are_made_by_the_owner_only(module_environment: object) -> None:
+def test_client_and_person_are_made_first(connection: Connection) -> None:
     request = Onboarding(
-        "new@example.com", f"{SHARED}:client-new", [FIRST], name="New GmbH", slug="new"
+        "New@example.com", f"{SHARED}:client-new", [FIRST], name=" New GmbH ", slug="new"
     )
+    savepoint = connection.begin_nested()
+    assert expected_client(connection, request) is None
+    made = onboard(connection, request)
+    assert made.password
+    assert (made.client.slug, made.client.name) == ("new", "New GmbH")
+    told = [(row.action, row.actor) for row in history(connection, made.client.id)]
+    assert told[-1] == ("client.created", "op@example.com")
+    account = authenticate(connection, "new@example.com", made.password)
+    assert (account.role, account.tenant_slug) == ("admin", "new")
+    assert made.password not in repr(history(connection))
+    assert onboard(connection, request).password is None
+    assert expected_client(connection, request) == made.client
+    savepoint.rollback()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"email": "nobody"}, InvalidInput),
+        ({"slug": "New"}, InvalidInput),
+        ({"slug": "a" * 64}, InvalidInput),
+        ({"name": " "}, InvalidInput),
+        ({"queue": "acme"}, InvalidInput),
+    ],
+)
+def test_a_client_that_cannot_be_is_not_made_half(
+    module_environment: object, changes: dict[str, str], error: type[LanewayError]
+) -> None:
+    order = {"email": "n@example.com", "queue": f"{SHARED}:client-n", "name": "N", "slug": "n"}
     before = contents()
-    with system_scope() as connection, pytest.raises(Forbidden):
-        onboard(connection, request)
+    with system_scope() as connection, pytest.raises(error):
+        onboard(connection, Onboarding(**order | changes))
     assert contents() == before
-    with owner_engine().begin() as connection:
-        made = onboard(connection, request)
-        assert made.password
-        assert (made.client.slug, made.client.name) == ("new", "New GmbH")
-    with owner_engine().begin() as connection:
-        assert onboard(connection, request).password is None
+
+
+def test_a_short_name_is_one_clients(person: Person) -> None:
+    assert person.tenant
+    before = contents()
+    request = Onboarding("n@example.com", f"{SHARED}:client-n", name="N", slug=person.tenant.slug)
+    for act in (onboard, expected_client):
+        with system_scope() as connection, pytest.raises(Conflict, match="another short name"):
+            act(connection, request)
+    assert contents() == before
+
+
+def test_the_same_client_made_twice_at_once_is_refused_in_words(module_environment: object) -> None:
+    """The second looks before the first has committed; what the database refuses is said."""
+
+    def make(email: str) -> None:
+        with system_scope() as connection:
+            make_client(connection, "Twin", "twin", email)
+
+    with ThreadPoolExecutor(1) as thread:
+        with system_scope() as connection:
+            make_client(connection, "Twin", "twin", "one@example.com")
+            second = thread.submit(make, "two@example.com")
+            wait_until(lambda: owner_sql(LOCK_WAITS), "the other one waits")
+        with pytest.raises(Conflict, match="this short name already"):
+            second.result()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("ACME Corp", "acme-corp"),
+        ("Söhne & Co. KG", "sohne-co-kg"),
+        ("--a--", "a"),
+        ("1&1", "1-1"),
+        ("x" * 49 + " y", "x" * 49),
+    ],
+)
+def test_a_short_name_is_made_of_the_name(name: str, slug: str) -> None:
+    assert suggest_slug(name) == slug
+
+
+def test_of_a_name_without_letters_none_is_made() -> None:
+    with pytest.raises(InvalidInput, match="give one"):
+        suggest_slug("日本")
 
 
 def test_rolled_back_put_back_and_removed(connection: Connection, person: Person) -> None:

@@ -51,6 +51,7 @@ def test_one_client_is_told_by_the_worker_and_by_its_keys(clients: World, become
     become(person, ACME, "secret-key-a789", "100")
     presence = greet([ACME])
     assert str(presence.client_id) == person
+    assert [str(client) for client in presence.client_ids] == [person]
     assert [(key["client_id"], key["hint"]) for key in presence.keys] == [(person, "a789")]
 
 
@@ -72,6 +73,8 @@ def test_of_several_clients_each_key_tells_whose_it_is(
     told = capsys.readouterr().out + json.dumps(clients.rows("SELECT * FROM workers"), default=str)
     assert "secret-key" not in told
     assert told.count("Client ID:") == 2
+    [row] = clients.rows("SELECT client_id, client_ids::text[] FROM workers")
+    assert row == {"client_id": None, "client_ids": [acme, birch]}
 
 
 def test_only_clients_with_keys_here_have_their_holds_lifted(clients: World, become: Any) -> None:

@@ -8,7 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from app.clients.check_lane import queue_names, worker_alive
+from app.clients.check_workers import live_workers
+from app.clients.clients import get_client
 from app.crypto import encrypt, fingerprint
+from app.db.scope import system_scope
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.chaos.workers import START_SECONDS, Worker
 from tests.conftest import Environment
@@ -61,6 +65,16 @@ def keys_used(sandbox: RunningSandbox) -> dict[str, Any]:
     return {key: sum(call["key"] == key for call in calls) for key in KEYS.values()}
 
 
+def alive(world: World, slug: str) -> str:
+    """Say what a check tells of the worker of a client."""
+    with system_scope(world.app) as connection:
+        client = get_client(connection, slug, 15)
+        workers = live_workers(connection, client, 15)
+    lines = [queue_names(client, workers), worker_alive(client, workers)]
+    assert [line.ok for line in lines] == [True, True]
+    return lines[1].detail
+
+
 def is_done(world: World, job: UUID) -> bool:
     return world.job(job)["status"] == "completed"
 
@@ -78,9 +92,12 @@ def test_each_client_is_served_with_its_own_keys_and_counted(
             "both lists are done",
             START_SECONDS + 60,
         )
-        [row] = clients.rows("SELECT mode, client_id, queues FROM workers")
+        [row] = clients.rows("SELECT mode, client_id, client_ids, queues FROM workers")
         assert (row["mode"], row["client_id"]) == ("dedicated", None)
+        assert row["client_ids"] == [clients.tenants["acme"], clients.tenants["birch"]]
         assert set(row["queues"]) == {ACME, BIRCH}  # type: ignore[call-overload]
+        assert "with its own keys …a789" in alive(clients, "acme")
+        assert "with the keys of the database" in alive(clients, "birch")
         worker.process.send(signal.SIGTERM)
         worker.process.wait(60)
     finally:
