@@ -1,8 +1,14 @@
 """Who acts: what the audit writes down beside each change."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from sqlalchemy import Connection, text
 
 from app.errors import InvalidInput
+
+#: Opens a transaction in the name of who acts and commits it at the end: for acts that call somebody else in between.
+Transaction = Callable[[], AbstractContextManager[Connection]]
 
 _ACT = text("SELECT set_config('laneway.actor', :actor, true)")
 _LENGTH = 200

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, text
 
 from app.clients import key_test
+from app.clients.actor import Transaction
 from app.clients.check_lane import (
     CheckLine,
     failed,
@@ -19,7 +20,6 @@ from app.clients.check_lane import (
 from app.clients.clients import ClientRow
 from app.clients.keys import KeyFacts, serving_keys
 from app.clients.lane_test import send_address
-from app.db.scope import pauses_allowed
 from app.errors import LanewayError, Unavailable
 from app.settings import Settings
 from app.verification.provider import LOCAL
@@ -36,7 +36,7 @@ WORKERS = text("""
 
 
 def check(
-    connection: Connection,
+    transaction: Transaction,
     client: ClientRow,
     *,
     limiter: Limiter,
@@ -49,21 +49,20 @@ def check(
     Calls each stored key once, within its limits, and makes one job of the client's; `address` is what is verified (the
     person's own e-mail unless given). Takes up to `seconds` for the job and ten a key. Changes nothing else.
     """
-    with pauses_allowed(connection):
-        return list(
-            _lines(
-                connection,
-                client,
-                limiter=limiter,
-                settings=settings,
-                address=address,
-                seconds=seconds,
-            )
+    return list(
+        _lines(
+            transaction,
+            client,
+            limiter=limiter,
+            settings=settings,
+            address=address,
+            seconds=seconds,
         )
+    )
 
 
 def _lines(
-    connection: Connection,
+    transaction: Transaction,
     client: ClientRow,
     *,
     limiter: Limiter,
@@ -72,21 +71,22 @@ def _lines(
     seconds: float,
 ) -> Iterator[CheckLine]:
     presence = {"presence": settings.presence_timeout_seconds}
-    workers = connection.execute(WORKERS, presence).all()
-    keys = serving_keys(connection, client)
+    with transaction() as connection:
+        workers = connection.execute(WORKERS, presence).all()
+        keys = serving_keys(connection, client)
     before = _throttled(limiter, keys)
     yield routing_row(client)
     yield lane_in_force(client)
     yield queue_names(client, workers)
     yield worker_alive(client, workers)
-    yield from _keys(connection, client, keys, limiter, settings)
+    yield from _keys(transaction, client, keys, limiter, settings)
     wanted = address or client.user_email or key_test.TEST_ADDRESS
     yield _address(client, workers, wanted, seconds)
     yield _no_429(before, _throttled(limiter, keys), keys)
 
 
 def _keys(
-    connection: Connection,
+    transaction: Transaction,
     client: ClientRow,
     keys: Sequence[KeyFacts],
     limiter: Limiter,
@@ -105,15 +105,15 @@ def _keys(
                 f"{key.notes}; its secret is not here, so the address below tries it",
             )
         else:
-            yield _one_key(connection, key, key.id, limiter, settings)
+            yield _one_key(transaction, key, key.id, limiter, settings)
 
 
 def _one_key(
-    connection: Connection, key: KeyFacts, key_id: UUID, limiter: Limiter, settings: Settings
+    transaction: Transaction, key: KeyFacts, key_id: UUID, limiter: Limiter, settings: Settings
 ) -> CheckLine:
     name = f"Key …{key.hint}"
     try:
-        tried = key_test.test_key(connection, key_id, limiter=limiter, settings=settings)
+        tried = key_test.test_key(transaction, key_id, limiter=limiter, settings=settings)
     except LanewayError as error:
         return failed(name, error.message, "Put that right and check again.")
     whose = "" if key.tenant_id else " (the platform's)"

@@ -4,7 +4,7 @@ import click
 
 from app.clients.check import ANSWER_SECONDS, check
 from app.clients.clients import get_client
-from app.clients.command_line import owner, provider_limits
+from app.clients.command_line import provider_limits, transaction
 from app.clients.printing import to_json
 from app.clients.show_commands import json_option, name_argument, presence
 from app.settings import get_settings
@@ -26,10 +26,12 @@ def check_client(name: str, *, address: str | None, seconds: float, as_json: boo
 
     Costs a call of each stored key and one for the address, all within their limits. Exit code 1 when a step fails.
     """
-    with provider_limits() as limiter, owner() as connection:
+    with provider_limits() as limiter:
+        with transaction() as connection:
+            client = get_client(connection, name, presence())
         lines = check(
-            connection,
-            get_client(connection, name, presence()),
+            transaction,
+            client,
             limiter=limiter,
             settings=get_settings(),
             address=address,

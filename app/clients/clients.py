@@ -29,13 +29,13 @@ __all__ = [
     "rollback",
     "watch_lane",
 ]
-_OVERVIEW = text("SELECT * FROM clients_overview(:presence)")
-_ONE = text("SELECT * FROM clients_overview(:presence, :tenant)")
-_BY_SLUG = text("SELECT * FROM clients_overview(:presence) WHERE slug = :slug")
+_SOME = text("""
+    SELECT * FROM clients_overview(:presence, ARRAY(SELECT find_clients(:search, :after, :limit)))
+""")
+_ONE = text("SELECT * FROM clients_overview(:presence, ARRAY[CAST(:tenant AS uuid)])")
 _BY_EMAIL = text("SELECT tenant_id FROM auth_user(:email)")
 _BY_ID = text("SELECT tenant_id, queue FROM client_lane(:id)")
-#: The owner sees them; the web's role looks through the overview.
-_OWN_SLUG = text("SELECT id FROM tenants WHERE slug = :slug")
+_BY_SLUG = text("SELECT tenant_id_of(:slug)")
 _SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
 _SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
 _REMOVE = text("SELECT client_remove_lane(:tenant)")
@@ -120,27 +120,42 @@ class AuditRow:
     details: dict[str, Any]
 
 
-def list_clients(connection: Connection, presence_seconds: float) -> list[ClientRow]:
-    """Return every client, by slug. A worker counts as alive that was seen within `presence_seconds`."""
-    rows = connection.execute(_OVERVIEW, {"presence": presence_seconds})
-    return [ClientRow(**row._mapping) for row in rows]
+def list_clients(
+    connection: Connection,
+    presence_seconds: float,
+    *,
+    search: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[ClientRow]:
+    """Return clients, by slug. A worker counts as alive that was seen within `presence_seconds`.
+
+    `search` is any part of slug, name, a person's e-mail or a queue; `after` the slug to go on from. Costs what it returns.
+    """
+    values = {
+        "presence": presence_seconds,
+        "search": _readable(search or "") or None,
+        "after": after,
+        "limit": limit,
+    }
+    return [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
 
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
     """Return the client that a slug, a tenant's id, a user's id or a person's e-mail names. Raises `NotFound`."""
-    # PostgreSQL has no text with NUL in it: nobody has such a name.
-    wanted = str(name).replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
-    tenant_id = _find_tenant(connection, wanted)
-    values: dict[str, object] = {"presence": presence_seconds}
-    if tenant_id is None:
-        row = connection.execute(_BY_SLUG, values | {"slug": wanted.lower()}).one_or_none()
-    else:
-        row = connection.execute(_ONE, values | {"tenant": tenant_id}).one_or_none()
+    wanted = _readable(str(name))
+    values = {"presence": presence_seconds, "tenant": _find_tenant(connection, wanted)}
+    row = connection.execute(_ONE, values).one_or_none()
     if row is None:
         raise NotFound(
             f"There is no client {wanted!r}; `clients list` shows them. Give its short name, an id, or a person's e-mail."
         )
     return ClientRow(**row._mapping)
+
+
+def _readable(name: str) -> str:
+    # PostgreSQL has no text with NUL in it: nobody has such a name.
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
 
 
 def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
@@ -156,7 +171,7 @@ def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
     try:
         id_ = UUID(wanted)
     except ValueError:
-        found = connection.execute(_OWN_SLUG, {"slug": wanted.lower()}).scalar_one_or_none()
+        found = connection.execute(_BY_SLUG, {"slug": wanted.lower()}).scalar_one()
         return UUID(str(found)) if found else None
     found = connection.execute(_BY_ID, {"id": id_}).scalar_one_or_none()
     return UUID(str(found)) if found else id_

@@ -10,8 +10,8 @@ import click
 from sqlalchemy import Connection
 
 from app.accounts.command_line import errors_told
-from app.accounts.command_line import owner as owner_connection
 from app.clients.actor import acting_as
+from app.db.engine import owner_engine
 from app.settings import get_settings
 from routing.rate_limits.limiter import Limiter
 from routing.rate_limits.limits import LimitPolicy
@@ -29,10 +29,17 @@ def login_name() -> str:
 
 
 @contextmanager
-def owner() -> Iterator[Connection]:
+def transaction() -> Iterator[Connection]:
     """Open a transaction on the owner's connection whose changes are the command line's in the audit."""
-    with owner_connection() as connection:
+    with owner_engine().begin() as connection:
         acting_as(connection, f"cli:{login_name()}")
+        yield connection
+
+
+@contextmanager
+def owner() -> Iterator[Connection]:
+    """Open such a transaction; errors are told."""
+    with errors_told(), transaction() as connection:
         yield connection
 
 

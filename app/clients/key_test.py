@@ -1,4 +1,7 @@
-"""Try one stored key with one call, reserved like any other, so that no limit is broken."""
+"""Try one stored key with one call, reserved like any other, so that no limit is broken.
+
+No transaction is open while the provider is called: what is needed is read before, how it went is written down after.
+"""
 
 import asyncio
 import time
@@ -9,9 +12,10 @@ import aiohttp
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
+from app.clients.actor import Transaction
+from app.clients.key_audit import note_test
 from app.clients.keys import KeyFacts, key_facts
 from app.crypto import decrypt
-from app.db.scope import pauses_allowed
 from app.errors import NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
@@ -46,15 +50,19 @@ __all__ = ["TEST_ADDRESS", "KeyTest", "test_key"]
 
 @dataclass(frozen=True)
 class KeyTest:
-    """What a key answered; `ms` is how long the call took, None where none was made."""
+    """What a key answered; `ms` is how long the call took, None where none was made.
+
+    `outcome` is a word for the audit: the verdict, the error's code, or why there was no call.
+    """
 
     ok: bool
     detail: str
+    outcome: str
     ms: int | None = None
 
 
 def test_key(
-    connection: Connection,
+    transaction: Transaction,
     key_id: UUID,
     *,
     limiter: Limiter,
@@ -62,19 +70,25 @@ def test_key(
     address: str = TEST_ADDRESS,  # noqa: PT028 - not a test of pytest's
     seconds: float = TEST_SECONDS,  # noqa: PT028
 ) -> KeyTest:
-    """Ask the provider about `address` with a stored key, and tell the limiter how it went.
+    """Ask the provider about `address` with a stored key; tell the limiter and the audit how it went.
 
     Costs one call of the key. Takes up to `seconds` to get its turn and as long again to be answered. Any verdict is fine;
     an error says why. Raises `NotFound`, `Misconfigured` for a secret that can't be read, `LimitsUnavailable`.
     """
+    with transaction() as connection:
+        key = _read_key(connection, key_id)
+    tried = asyncio.run(_try(key, limiter, settings, address, seconds))
+    with transaction() as connection:
+        note_test(connection, key_id, ok=tried.ok, outcome=tried.outcome, ms=tried.ms)
+    return tried
+
+
+def _read_key(connection: Connection, key_id: UUID) -> ProviderKey:
     facts = key_facts(connection, key_id)
     stored = connection.execute(_SECRET, {"key": key_id}).scalar_one_or_none()
     if stored is None:
         raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
-    key = _provider_key(facts, decrypt(stored))
-    # Nobody waits for this transaction: it only reads.
-    with pauses_allowed(connection):
-        return asyncio.run(_try(key, limiter, settings, address, seconds))
+    return _provider_key(facts, decrypt(stored))
 
 
 def _provider_key(facts: KeyFacts, secret: str) -> ProviderKey:
@@ -106,9 +120,8 @@ async def _try(
         pool = await asyncio.to_thread(prepare_pool, limiter, _POOL, [key.limits], usage)
         slot = await _reserve(limiter, pool, seconds)
         if isinstance(slot, str):
-            return KeyTest(
-                ok=False, detail=_BUSY.get(slot, f"The key has no free moment ({slot}).")
-            )
+            said = _BUSY.get(slot, f"The key has no free moment ({slot}).")
+            return KeyTest(ok=False, detail=said, outcome=slot)
         began = time.perf_counter()
         try:
             answer = await provider.verify(address, key.secret.get_secret_value())
@@ -119,7 +132,12 @@ async def _try(
             await asyncio.to_thread(usage.add, {key.fingerprint: 1})
         limiter.clean(key.fingerprint)
         said = f"{answer.verdict.value} ({answer.code} {answer.message})"
-        return KeyTest(ok=True, detail=f"answered about {address}: {said}", ms=_ms_since(began))
+        return KeyTest(
+            ok=True,
+            detail=f"answered about {address}: {said}",
+            outcome=answer.verdict.value,
+            ms=_ms_since(began),
+        )
 
 
 async def _reserve(limiter: Limiter, pool: PoolRef, seconds: float) -> Slot | str:
@@ -162,7 +180,7 @@ def _failed(
         limiter.failed(key.fingerprint, error.message)
     elif slot:
         limiter.clean(key.fingerprint)
-    return KeyTest(ok=False, detail=error.message, ms=ms)
+    return KeyTest(ok=False, detail=error.message, outcome=error.code, ms=ms)
 
 
 def _ms_since(began: float) -> int:

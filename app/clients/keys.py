@@ -23,6 +23,11 @@ WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 
 _ALL = text("SELECT * FROM keys_overview()")
+#: NULL: the platform's.
+_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
+_ONE = text("""
+    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id]) o WHERE o.id = :key
+""")
 _ADD = text(
     "SELECT key_add(:tenant, :provider, :fingerprint, :secret, :hint, CAST(:limits AS jsonb))"
 )
@@ -106,24 +111,28 @@ def list_keys(connection: Connection) -> list[KeyFacts]:
 
 def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
     """Return what is known of a stored key. Raises `NotFound`."""
-    for key in list_keys(connection):
-        if key.id == key_id:
-            return key
-    raise _no_such_key()
+    row = connection.execute(_ONE, {"key": key_id}).one_or_none()
+    if row is None:
+        raise _no_such_key()
+    return _facts(row)
+
+
+def keys_of(connection: Connection, tenant_id: UUID | None) -> list[KeyFacts]:
+    """Return the keys of a tenant, or of the platform (None), enabled or not, in force or not."""
+    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id})]
 
 
 def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
     """Return a client's own keys, enabled or not, in force or not."""
-    return [key for key in list_keys(connection) if key.tenant_id == client.id]
+    return keys_of(connection, client.id)
 
 
 def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
     """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may."""
-    keys = [key for key in list_keys(connection) if key.in_force]
-    own = [key for key in keys if key.tenant_id == client.id]
+    own = [key for key in client_keys(connection, client) if key.in_force]
     if own or client.key_policy == "own":
         return own
-    return [key for key in keys if key.tenant_id is None]
+    return [key for key in keys_of(connection, None) if key.in_force]
 
 
 def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID:

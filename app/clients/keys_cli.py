@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from app.accounts import tenants
 from app.accounts.command_line import if_missing_option, maybe_there, read_stdin
 from app.clients import key_test, keys
-from app.clients.command_line import WINDOW, owner, provider_limits
+from app.clients.command_line import WINDOW, owner, provider_limits, transaction
+from app.clients.key_audit import reset_key
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
 from app.settings import get_settings
@@ -163,10 +164,9 @@ def remove_key(key_id: UUID, *, yes: bool) -> None:
 @click.option("--address", default=key_test.TEST_ADDRESS, show_default=True)
 def test_one_key(key_id: UUID, *, address: str) -> None:
     """Make one call with a key, within its limits; exit code 1 when it isn't answered with a verdict."""
-    with provider_limits() as limiter, owner() as connection:
-        settings = get_settings()
+    with provider_limits() as limiter:
         tried = key_test.test_key(
-            connection, key_id, limiter=limiter, settings=settings, address=address
+            transaction, key_id, limiter=limiter, settings=get_settings(), address=address
         )
     took = f", {tried.ms} ms" if tried.ms is not None else ""
     click.echo(f"{'ok' if tried.ok else 'failed'} {tried.detail}{took}")
@@ -176,13 +176,11 @@ def test_one_key(key_id: UUID, *, address: str) -> None:
 
 @keys_cli.command("reset")
 @click.argument("key_id", metavar="ID", type=click.UUID)
-def reset_key(key_id: UUID) -> None:
+def reset_one_key(key_id: UUID) -> None:
     """Let a key that rests after errors be used again at once."""
-    with owner() as connection:
-        key = keys.key_facts(connection, key_id)
     with provider_limits() as limiter:
-        state = limiter.reset(key.fingerprint)
-    click.echo(f"key …{key.hint} is {state or 'not in use yet, so nothing held it back'}")
+        hint, state = reset_key(transaction, key_id, limiter)
+    click.echo(f"key …{hint} is {state or 'not in use yet, so nothing held it back'}")
 
 
 @keys_cli.command("reencrypt")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from app.accounts import tenants, users
 from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
-from app.clients.keys import NewKey, add_key, list_keys
+from app.clients.keys import NewKey, add_key, keys_of
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
@@ -132,8 +132,8 @@ def _add_keys(
 def _stored(connection: Connection, tenant_id: UUID) -> dict[tuple[str, str], UUID]:
     return {
         (key.provider, key.fingerprint): key.id
-        for key in list_keys(connection)
-        if key.tenant_id == tenant_id and key.id is not None
+        for key in keys_of(connection, tenant_id)
+        if key.id is not None
     }
 
 

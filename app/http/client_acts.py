@@ -44,11 +44,18 @@ class ClientDetail:
 
 
 @contextmanager
-def acting() -> Iterator[Connection]:
-    """Open a transaction in the name of who asks; have released, after the commit, what changed its lane."""
+def signing() -> Iterator[Connection]:
+    """Open a transaction in the name of who asks."""
     account = require_account()
     with system_scope() as connection:
         acting_as(connection, account.email)
+        yield connection
+
+
+@contextmanager
+def acting() -> Iterator[Connection]:
+    """Open such a transaction; have released, after the commit, what changed its lane."""
+    with signing() as connection:
         yield connection
     dispatch_soon()
 
@@ -78,7 +85,7 @@ def read_detail(name: str) -> ClientDetail:
 
 def _detail(connection: Connection, name: str) -> ClientDetail:
     client = rules.get_client(connection, name, presence_seconds())
-    own = key_overview(connection, provider_limits() if broker().is_up() else None, client.slug)
+    own = key_overview(connection, provider_limits() if broker().is_up() else None, client.id)
     serving = serving_keys(connection, client)
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]

@@ -4,16 +4,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.clients.key_audit import reset_key as reset_and_note
 from app.clients.key_test import KeyTest
 from app.clients.key_test import test_key as make_test_call
-from app.clients.keys import edit_key, key_facts
+from app.clients.keys import edit_key
 from app.clients.keys import remove_key as take_away
 from app.db.scope import system_scope
 from app.errors import NotFound
-from app.http.client_acts import acting, windows
+from app.http.client_acts import acting, signing, windows
 from app.http.extensions import broker, provider_limits
 from app.http.models_clients import KeyChangeIn
-from app.jobs.provider_keys import KeyRow, key_overview
+from app.jobs.provider_keys import KeyRow, find_key
 from app.settings import get_settings
 
 
@@ -25,10 +26,10 @@ def read_key(key_id: UUID) -> KeyRow:
 
 def _read(connection: Connection, key_id: UUID) -> KeyRow:
     limiter = provider_limits() if broker().is_up() else None
-    for key in key_overview(connection, limiter):
-        if key.id == key_id:
-            return key
-    raise NotFound("There is no such key; it may have been removed.")
+    key = find_key(connection, limiter, key_id)
+    if key is None:
+        raise NotFound("There is no such key; it may have been removed.")
+    return key
 
 
 def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:
@@ -51,15 +52,10 @@ def remove_key(key_id: UUID) -> None:
 
 def test_key(key_id: UUID) -> KeyTest:
     """Make one call with a key, within its limits."""
-    with system_scope() as connection:
-        return make_test_call(
-            connection, key_id, limiter=provider_limits(), settings=get_settings()
-        )
+    return make_test_call(signing, key_id, limiter=provider_limits(), settings=get_settings())
 
 
 def reset_key(key_id: UUID) -> KeyRow:
     """Close a key's circuit by hand and return it."""
-    with system_scope() as connection:
-        facts = key_facts(connection, key_id)
-    provider_limits().reset(facts.fingerprint)
+    reset_and_note(signing, key_id, provider_limits())
     return read_key(key_id)

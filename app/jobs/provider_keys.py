@@ -11,8 +11,10 @@ from sqlalchemy import Connection, Row, text
 from app.errors import Unavailable
 from routing.rate_limits.limits import KeyState
 
-_KEYS = text("""
-    SELECT * FROM keys_overview() WHERE CAST(:slug AS text) IS NULL OR tenant_slug = CAST(:slug AS text)
+_ALL = text("SELECT * FROM keys_overview()")
+_OF_CLIENT = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
+_ONE = text("""
+    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id]) o WHERE o.id = :key
 """)
 
 
@@ -56,10 +58,21 @@ class KeyRow:
 
 
 def key_overview(
-    connection: Connection, limiter: KeyStates | None, slug: str | None = None
+    connection: Connection, limiter: KeyStates | None, tenant_id: UUID | None = None
 ) -> list[KeyRow]:
     """Return every key, the platform's first, or those of one client. Needs no tenant's scope."""
-    rows = connection.execute(_KEYS, {"slug": slug}).all()
+    if tenant_id is None:
+        return _with_states(connection.execute(_ALL).all(), limiter)
+    return _with_states(connection.execute(_OF_CLIENT, {"tenant": tenant_id}).all(), limiter)
+
+
+def find_key(connection: Connection, limiter: KeyStates | None, key_id: UUID) -> KeyRow | None:
+    """Return a stored key as it stands; None: there is no such key."""
+    found = _with_states(connection.execute(_ONE, {"key": key_id}).all(), limiter)
+    return found[0] if found else None
+
+
+def _with_states(rows: Sequence[Row[Any]], limiter: KeyStates | None) -> list[KeyRow]:
     states: Mapping[str, KeyState] = {}
     if limiter is not None and rows:
         try:

@@ -1,7 +1,8 @@
 """What each key was used for, kept in PostgreSQL: outlives the limiter's state in Redis.
 
 When that state is lost, this is how the limiter knows how much of the day is spent and whether a key has been used
-within its window. Counts are written at most a second late, by fingerprint; no secret is near.
+within its window. Counts are written at most a second late, by fingerprint, for the key's own day, which the database
+knows (`usage_day`); no secret is near.
 """
 
 from collections import Counter
@@ -16,17 +17,17 @@ from routing.rate_limits.registration import PriorUse
 _BEGIN = text("""
     WITH prior AS (
         SELECT max(last_used_at) AS last_used_at,
-            max(used) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date) AS used
+            max(used) FILTER (WHERE day = usage_day(:fingerprint)) AS used
         FROM key_usage WHERE fingerprint = :fingerprint
     ), begun AS (
-        INSERT INTO key_usage (fingerprint, day) VALUES (:fingerprint, (now() AT TIME ZONE 'UTC')::date)
+        INSERT INTO key_usage (fingerprint, day) VALUES (:fingerprint, usage_day(:fingerprint))
         ON CONFLICT (fingerprint, day) DO UPDATE SET last_used_at = clock_timestamp()
     )
     SELECT last_used_at, coalesce(used, 0) AS used FROM prior
 """)
 _ADD = text("""
     INSERT INTO key_usage (fingerprint, day, used)
-    SELECT f, (now() AT TIME ZONE 'UTC')::date, n
+    SELECT f, usage_day(f), n
     FROM unnest(CAST(:fingerprints AS text[]), CAST(:counts AS integer[])) AS t(f, n)
     ON CONFLICT (fingerprint, day) DO UPDATE SET used = key_usage.used + excluded.used, last_used_at = clock_timestamp()
 """)
@@ -43,7 +44,7 @@ class KeyUsage:
         return PriorUse(last_used_at=last, used_today=row.used)
 
     def add(self, calls: Mapping[str, int]) -> None:
-        """Add calls by fingerprint to today's counts."""
+        """Add calls by fingerprint to the counts of each key's day."""
         # In one order everywhere, so that two processes never wait for each other.
         fingerprints = sorted(calls)
         with system_scope() as connection:

@@ -161,6 +161,10 @@ def test_a_key_is_added_tested_rests_is_reset_changed_and_removed(
     expect(row_of(page, good)).to_contain_text("125 ms apart")
     expect(row_of(page, good)).to_contain_text("1,000 in 3,600 s")
 
+    history = page.get_by_role("region", name="History of this client")
+    expect(history).to_contain_text("Key …good tested: passed, valid")
+    expect(history).to_contain_text("Key …lost tested: did not pass, provider unauthorized")
+    expect(history).to_contain_text("Key …lost reset")
     for secret in (good, bad):
         row_of(page, secret).get_by_role("link", name="Remove").click()
         page.get_by_role("button", name="Remove the key").click()

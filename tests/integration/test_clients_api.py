@@ -301,7 +301,8 @@ def test_a_key_is_changed_switched_off_reset_and_removed(
         body = {"json": {"notes": "x"}} if verb == "PATCH" else {}
         assert operator.call(verb, f"/api/keys/{NO_ID}", **body).status_code == 404
     actions = [event["action"] for event in history(operator, acme)]
-    assert actions == ["key.removed", "key.changed", "key.changed", "lane.changed", "key.added"]
+    changes = ["key.changed", "key.changed", "lane.changed", "key.added"]
+    assert actions == ["key.removed", "key.reset", *changes]
 
 
 @pytest.mark.parametrize("kind", ["env", "procfile", "compose", "kubernetes"])
@@ -368,8 +369,19 @@ def test_a_key_is_tested_with_one_call_and_one_that_is_refused_rests(
     ]
     assert (rests["health"], bool(rests["why"])) == ("open", True)
     assert operator.post(f"/api/keys/{bad}/reset").json["health"] == "closed"
-    assert operator.post(f"/api/keys/{NO_ID}/test").status_code == 404
+    for act in ("test", "reset"):
+        assert operator.post(f"/api/keys/{NO_ID}/{act}").status_code == 404
     get_settings.cache_clear()
+    reset, refused, answered, *_ = history(operator, acme)
+    assert [e["action"] for e in (reset, refused, answered)] == ["key.reset", *["key.tested"] * 2]
+    assert {e["actor"] for e in (reset, refused)} == {operator.person and operator.person.email}
+    whose = {"key": bad, "hint": OTHER_SECRET[-4:], "provider": "mailtester"}
+    assert reset["details"] == whose | {"state": "closed"}
+    ms = refused["details"].pop("ms")
+    assert ms >= 0
+    assert refused["details"] == whose | {"ok": False, "outcome": "provider_unauthorized"}
+    assert (answered["details"]["ok"], answered["details"]["key"]) == (True, good)
+    assert answered["details"]["ms"] == passed["ms"]
 
 
 def test_a_secret_is_stored_encrypted(operator: Caller, acme: Tenant, person: Person) -> None:

@@ -91,14 +91,15 @@ def look(
     limiter: Limiter, *, seconds: float = 20.0, address: str | None = None
 ) -> dict[str, CheckLine]:
     with owner_engine().begin() as connection:
-        lines = check(
-            connection,
-            get_client(connection, "acme", 15),
-            limiter=limiter,
-            settings=get_settings(),
-            seconds=seconds,
-            address=address,
-        )
+        client = get_client(connection, "acme", 15)
+    lines = check(
+        owner_engine().begin,
+        client,
+        limiter=limiter,
+        settings=get_settings(),
+        seconds=seconds,
+        address=address,
+    )
     return {line.name: line for line in lines}
 
 
@@ -160,8 +161,7 @@ def test_a_key_that_is_refused(
     assert limiter.describe([fingerprint])[fingerprint].state == "open"
     # It rests now: another test says so and makes no call.
     before = len(sandbox.calls())
-    with system_scope() as connection:
-        tried = key_test.test_key(connection, wrong, limiter=limiter, settings=get_settings())
+    tried = key_test.test_key(system_scope, wrong, limiter=limiter, settings=get_settings())
     assert (tried.ok, tried.ms, "keys reset" in tried.detail) == (False, None, True)
     assert len(sandbox.calls()) == before
 
@@ -259,10 +259,10 @@ def test_one_key(acme: Person, limiter: Limiter, address: str, ok: bool, said: s
     key_id = owner_sql("SELECT id FROM api_keys WHERE hint = '0001'")
     with owner_engine().begin() as connection:
         fingerprint = key_facts(connection, key_id).fingerprint
-        limiter.reset(fingerprint)
-        tried = key_test.test_key(
-            connection, key_id, limiter=limiter, settings=get_settings(), address=address
-        )
+    limiter.reset(fingerprint)
+    tried = key_test.test_key(
+        owner_engine().begin, key_id, limiter=limiter, settings=get_settings(), address=address
+    )
     assert (tried.ok, said in tried.detail) == (ok, True)
     assert tried.ms is not None
 
@@ -276,8 +276,7 @@ def test_a_provider_that_is_away(
     away = get_settings().model_copy(
         update={"mailtester_base_url": f"http://127.0.0.1:{find_free_port()}"}
     )
-    with system_scope() as connection:
-        tried = key_test.test_key(connection, key_id, limiter=limiter, settings=away)
+    tried = key_test.test_key(system_scope, key_id, limiter=limiter, settings=away)
     assert (tried.ok, "can't be reached" in tried.detail) == (False, True)
 
 

@@ -316,6 +316,13 @@ def test_a_key_is_tried_and_let_go_on(
             bad: "open",
         }
         assert "…w012 is closed" in run(cli, "keys", "reset", bad).output
+        told = run(cli, "clients", "history", person.email).output.splitlines()[:3]
+        assert [line.split("\t")[4] for line in told] == ["key.reset", "key.tested", "key.tested"]
+        assert {line.split("\t")[2] for line in told} == {f"cli:{getpass.getuser()}"}
+        assert '"outcome": "provider_unauthorized"' in told[1]
+        assert '"outcome": "valid"' in told[2]
+        # Neither a secret (`run` looks for them) nor the address that was asked about.
+        assert "ok-a@example.com" not in "".join(told)
     finally:
         monkeypatch.undo()
         get_settings.cache_clear()

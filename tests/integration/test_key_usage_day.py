@@ -1,0 +1,91 @@
+"""A key's use is counted by its own day, which begins at its reset hour, and shown so."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.db.scope import system_scope
+from app.verification.key_usage import KeyUsage
+from tests.conftest import Environment
+from tests.integration.client_world import run
+from tests.integration.ledger_world import World
+
+KEY = "f" * 64
+
+
+@pytest.fixture
+def client(world: World, environment: Environment) -> World:
+    run(world, "TRUNCATE key_usage, api_keys")
+    world.add_tenant("acme")
+    return world
+
+
+def add_key(world: World, hour: int, *, changed: str = "now()") -> None:
+    run(
+        world,
+        f"""INSERT INTO api_keys (tenant_id, fingerprint, secret_encrypted, hint, reset_hour, updated_at)
+            VALUES (:t, :f, 'x', 'last', :h, {changed})""",
+        t=world.add_tenant(f"client-{len(world.tenants)}"),
+        f=KEY,
+        h=hour,
+    )
+
+
+def shown(world: World) -> set[Any]:
+    with system_scope(world.app) as c:
+        return set(c.execute(text("SELECT used_today FROM keys_overview()")).scalars())
+
+
+def days(world: World) -> list[Any]:
+    return [row["day"] for row in world.rows("SELECT day FROM key_usage ORDER BY day")]
+
+
+def day_from(hour: int) -> object:
+    return (datetime.now(UTC) - timedelta(hours=hour)).date()
+
+
+@pytest.mark.parametrize("hour", [0, 7, 23])
+def test_calls_count_towards_the_keys_own_day(client: World, hour: int) -> None:
+    add_key(client, hour)
+    KeyUsage().add({KEY: 3})
+    KeyUsage().add({KEY: 2})
+    assert days(client) == [day_from(hour)]
+    assert shown(client) == {5}
+    assert KeyUsage().begin_use(KEY).used_today == 5
+
+
+def test_what_was_used_before_the_turn_does_not_count(client: World) -> None:
+    add_key(client, 5)
+    KeyUsage().add({KEY: 3})
+    run(client, "UPDATE key_usage SET day = day - 1")
+    KeyUsage().add({KEY: 1})
+    assert shown(client) == {1}
+    assert KeyUsage().begin_use(KEY).used_today == 1
+
+
+def test_the_utc_day_does_not_begin_a_keys_day_anew(client: World) -> None:
+    """But for one hour, this key's day began yesterday: what it was used for since then counts past midnight."""
+    add_key(client, 23)
+    run(
+        client,
+        "INSERT INTO key_usage (fingerprint, day, used) VALUES (:f, :d, 7)",
+        f=KEY,
+        d=day_from(23),
+    )
+    KeyUsage().add({KEY: 1})
+    assert shown(client) == {8}
+
+
+def test_a_key_that_nobody_stored_has_the_utc_day(client: World) -> None:
+    KeyUsage().add({KEY: 3})
+    assert days(client) == [day_from(0)]
+
+
+def test_of_several_rows_the_newest_says_when_the_day_begins(client: World) -> None:
+    add_key(client, 0, changed="now() - interval '1 hour'")
+    add_key(client, 23)
+    KeyUsage().add({KEY: 3})
+    assert days(client) == [day_from(23)]
+    assert shown(client) == {3}
