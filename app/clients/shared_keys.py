@@ -51,8 +51,11 @@ def check_addition(
     connection: Connection, tenant_id: UUID | None, hint: str, names: tuple[str, str], wanted: Facts
 ) -> None:
     """Raise `Contradiction` when somebody else's row has this key, named by (provider, fingerprint), with other limits."""
-    others = [row for row in _twins(connection, names, None) if row.tenant_id != tenant_id]
-    _refuse(hint, others, wanted, "Add it with these limits, or change those first (`keys edit`).")
+    twins = _twins(connection, names, None)
+    if any(row.tenant_id == tenant_id for row in twins):
+        # It has been added already, which is to be said instead.
+        return
+    _refuse(hint, twins, wanted, "Add it with these limits, or change those first (`keys edit`).")
 
 
 def check_change(

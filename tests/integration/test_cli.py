@@ -123,8 +123,12 @@ def test_a_key_is_kept_encrypted_and_shown_by_its_end(cli: FlaskCliRunner) -> No
     )
     assert run(cli, *words, stdin=f"{secret}\n").exit_code == 1
     assert run(cli, *words, "--if-missing", stdin=f"{secret}\n").exit_code == 0
-    # The platform may have the very same key.
-    assert run(cli, "keys", "add", "--platform", stdin=f"{secret}\n").exit_code == 0
+    # The platform may have the very same key, with the very same limits.
+    words = ["keys", "add", "--platform", "--daily-limit", "0"]
+    refused = run(cli, *words, "--if-missing", stdin=f"{secret}\n")
+    assert refused.exit_code == 1
+    assert f"in use for the client {tenant.slug}" in refused.output
+    assert run(cli, *words, "--spacing-ms", "125", stdin=f"{secret}\n").exit_code == 0
     assert "…abcd" in run(cli, "keys", "list").output
 
 
