@@ -132,6 +132,18 @@ def test_a_key_is_kept_encrypted_and_shown_by_its_end(cli: FlaskCliRunner) -> No
     assert "…abcd" in run(cli, "keys", "list").output
 
 
+def test_a_window_that_would_block_redis_is_refused(cli: FlaskCliRunner) -> None:
+    words = ["keys", "add", "--tenant", make_tenant().slug]
+    for limit in (
+        ["--per-30s", "100001"],
+        ["--window", "2000000000/1h"],
+        ["--window", "200000/1h"],
+    ):
+        result = run(cli, *words, *limit, stdin="mt_fedcba9876543\n")
+        assert result.exit_code != 0
+    assert "at most 100,000 calls. Name a shorter one" in result.output
+
+
 def test_without_the_database_the_reason_is_said(
     web: Web, cli: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
