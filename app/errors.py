@@ -60,6 +60,10 @@ class Conflict(LanewayError):
     title = "Not possible in the present state"
 
 
+class Contradiction(Conflict):
+    """It is not there already: something else is that can't stand beside it."""
+
+
 class TooLarge(LanewayError):
     code = "too_large"
     status = 413

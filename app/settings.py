@@ -18,6 +18,8 @@ Names = Annotated[list[str], NoDecode]
 #: One group a client, separated by semicolons; within a group one entry a key, separated by commas. Nothing: no group.
 SecretGroups = Annotated[list[list[SecretStr]], NoDecode]
 NumberGroups = Annotated[list[list[int]], NoDecode]
+#: How no limit at all was written before 0 could be; this and larger numbers mean it still.
+NO_LIMIT = 1_000_000_000
 
 
 class Settings(BaseSettings):
@@ -122,6 +124,7 @@ class Settings(BaseSettings):
     verification_queue: Names = Field(default_factory=list)
     mailtester_api_keys: SecretGroups = Field(default_factory=list)
     mailtester_key_spacings: NumberGroups = Field(default_factory=list)
+    #: 0 in one of these two: no such limit. It is kept as NO_LIMIT.
     mailtester_key_daily_limits: NumberGroups = Field(default_factory=list)
     mailtester_key_requests_per_30s: NumberGroups = Field(default_factory=list)
 
@@ -146,6 +149,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return [_parts(group) for group in value.split(";")] if value.strip() else []
+
+    @field_validator("mailtester_key_daily_limits", "mailtester_key_requests_per_30s")
+    @classmethod
+    def _zero_is_no_limit(cls, groups: list[list[int]]) -> list[list[int]]:
+        return [[number or NO_LIMIT for number in group] for group in groups]
 
     @property
     def owner_url(self) -> str:

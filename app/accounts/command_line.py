@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import owner_engine
 from app.db.refusals import explain
-from app.errors import Conflict, LanewayError
+from app.errors import Conflict, Contradiction, LanewayError
 
 if_missing_option = click.option(
     "--if-missing", is_flag=True, help="Succeed when it is there already."
@@ -42,8 +42,8 @@ def maybe_there(what: str, *, allowed: bool) -> Iterator[None]:
     """Say that it is there already instead of failing, where that is allowed."""
     try:
         yield
-    except Conflict:
-        if not allowed:
+    except Conflict as error:
+        if not allowed or isinstance(error, Contradiction):
             raise
         click.echo(f"{what} is there already")
 

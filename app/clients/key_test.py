@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import aiohttp
-from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
 from app.clients.actor import Transaction
 from app.clients.key_audit import note_test
-from app.clients.keys import KeyFacts, key_facts
-from app.crypto import decrypt
 from app.errors import NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
+from app.verification.key_forms import stored_key
 from app.verification.key_usage import KeyUsage
 from app.verification.mailtester import MailTester
 from routing.provider_key import ProviderKey
@@ -30,7 +28,7 @@ from routing.rate_limits.registration import prepare_pool
 TEST_ADDRESS = "postmaster@example.com"
 #: How long to wait for the key to be free, and then for the answer.
 TEST_SECONDS = 10.0
-_SECRET = text("SELECT secret_encrypted FROM key_secret(:key)")
+_KEY = text("SELECT * FROM key_secret(:key)")
 _POOL = "test"
 #: How much later than its moment the call may arrive: a first call of a process that has just begun is never punctual, and
 #: a worker's next call on the key must keep its distance from when this one really came.
@@ -84,23 +82,11 @@ def test_key(
 
 
 def _read_key(connection: Connection, key_id: UUID) -> ProviderKey:
-    facts = key_facts(connection, key_id)
-    stored = connection.execute(_SECRET, {"key": key_id}).scalar_one_or_none()
-    if stored is None:
+    """Return the key as workers have it: with the limits in force and their version, so that it brings them along."""
+    row = connection.execute(_KEY, {"key": key_id}).one_or_none()
+    if row is None:
         raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
-    return _provider_key(facts, decrypt(stored))
-
-
-def _provider_key(facts: KeyFacts, secret: str) -> ProviderKey:
-    return ProviderKey(
-        fingerprint=facts.fingerprint,
-        secret=SecretStr(secret),
-        hint=facts.hint,
-        spacing_ms=facts.spacing_ms,
-        windows=tuple((calls, seconds * 1000) for calls, seconds in facts.windows),
-        daily_limit=facts.daily_limit,
-        reset_hour=facts.reset_hour,
-    )
+    return stored_key(row)
 
 
 async def _try(

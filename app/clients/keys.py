@@ -4,7 +4,8 @@ Limits may be changed at any time; workers take them up at once. A key's secret 
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from app.clients.clients import ClientRow
 from app.clients.key_limits import check_limits, windows_as_json
+from app.clients.shared_keys import check_addition, check_change, facts_of, lock_key
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
@@ -138,7 +140,8 @@ def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
 def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID:
     """Add a key of a client, or of the platform (`tenant_id` None); return its id.
 
-    Raises `InvalidInput`, or `Conflict` when the client has this very key already.
+    Raises `InvalidInput`, `Conflict` when the client has this very key already, or `Contradiction` when it is in use for
+    somebody else with other limits. Several are to be added in the order of `in_one_order`.
     """
     secret = new.secret.get_secret_value()
     if new.provider not in PROVIDERS:
@@ -150,6 +153,10 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
         or " " in secret
     ):
         raise InvalidInput("A key has 8 to 512 printable characters without spaces.")
+    if "," in secret or ";" in secret:
+        raise InvalidInput(
+            "A key has no comma and no semicolon: they stand between the keys in MAILTESTER_API_KEYS. Several keys go one by one."
+        )
     check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
     limits = {
         "spacing_ms": new.spacing_ms,
@@ -169,6 +176,8 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
         "limits": json.dumps(limits),
     }
     with refusals_explained():
+        names = (new.provider, new.fingerprint)
+        check_addition(connection, tenant_id, new.hint, names, facts_of(new))
         found = connection.execute(_ADD, values).scalar_one()
     if found is None:
         raise Conflict(
@@ -177,13 +186,19 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
     return UUID(str(found))
 
 
+def in_one_order(keys: Sequence[NewKey]) -> list[NewKey]:
+    """Return keys in the order in which they are added, the same everywhere: two who add the same ones never wait for each other."""
+    return sorted(keys, key=lambda key: key.fingerprint)
+
+
 def edit_key(
     connection: Connection, key_id: UUID, **settings: object
 ) -> dict[str, tuple[Any, Any]]:
     """Change a stored key's limits; return {setting: (before, after)} of those that are others now.
 
     `spacing_ms`, `per_30s` (None: no such limit), `extra_windows` ((calls, seconds) each), `daily_limit`, `reset_hour`,
-    `is_enabled`, `notes`. Raises `InvalidInput` or `NotFound`.
+    `is_enabled`, `notes`. Raises `InvalidInput`, `NotFound`, or `Contradiction` when the key is in use for somebody else,
+    too, and would have other limits there.
     """
     if unknown := set(settings) - _EDITABLE:
         raise InvalidInput(
@@ -195,7 +210,12 @@ def edit_key(
             "requests_per_window": wanted.pop("per_30s"),
             "window_seconds": WINDOW_SECONDS,
         }
-    _check_edit(key_facts(connection, key_id), wanted)
+    lock_key(connection, key_id)
+    before = key_facts(connection, key_id)
+    after = _check_edit(before, wanted)
+    if after.is_enabled and (not before.is_enabled or facts_of(after) != facts_of(before)):
+        names = (before.provider, before.fingerprint)
+        check_change(connection, key_id, before.hint, names, facts_of(after))
     if "extra_windows" in wanted:
         wanted["extra_windows"] = windows_as_json(wanted["extra_windows"])
     with refusals_explained():
@@ -208,6 +228,7 @@ def edit_key(
 
 def remove_key(connection: Connection, key_id: UUID) -> None:
     """Take a stored key away for good. Raises `NotFound`."""
+    lock_key(connection, key_id)
     if not connection.execute(_REMOVE, {"key": key_id}).scalar_one():
         raise _no_such_key()
 
@@ -223,8 +244,8 @@ _EDITABLE = {
 }
 
 
-def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> None:
-    """Check the limits as they would be together, so that no worker meets impossible ones."""
+def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> KeyFacts:
+    """Check the limits as they would be together, so that no worker meets impossible ones; return the key with them."""
 
     def will_be(name: str) -> Any:
         return wanted.get(name, getattr(key, name))
@@ -240,6 +261,7 @@ def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> None:
         raise InvalidInput("Windows are a list, each a number of calls and a number of seconds.")
     windows = (*first, *(tuple(window) for window in extra))
     check_limits(will_be("spacing_ms"), windows, will_be("daily_limit"), will_be("reset_hour"))
+    return replace(key, **wanted | {"extra_windows": windows[len(first) :]})
 
 
 def _no_such_key() -> NotFound:

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Row, text
 
 from app.accounts.users import normalise_email
 from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
-from app.clients.keys import NewKey, add_key, keys_of
+from app.clients.keys import NewKey, add_key, in_one_order, keys_of
 from app.clients.new_client import check_new, make_client
-from app.errors import Conflict, InvalidInput, NotFound
+from app.errors import Conflict, Contradiction, InvalidInput, NotFound
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
 _PERSON = text("SELECT id, tenant_id, tenant_slug FROM auth_user(:email)")
@@ -131,20 +131,22 @@ def _find_person(connection: Connection, request: Onboarding) -> Row[Any] | None
 def _add_keys(
     connection: Connection, tenant_id: UUID, keys: Sequence[NewKey]
 ) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
-    """Return the keys' ids, and of these the ones that are new."""
+    """Return the keys' ids in the order given, and of these the ones that are new."""
     there = _stored(connection, tenant_id)
-    ids, added = [], []
-    for key in keys:
+    added = []
+    for key in in_one_order(keys):
         name = (key.provider, key.fingerprint)
         if name not in there:
             try:
                 there[name] = add_key(connection, tenant_id, key)
                 added.append(there[name])
+            except Contradiction:
+                raise
             except Conflict:
                 # Somebody else has added it since: it is there now.
                 there = _stored(connection, tenant_id)
-        ids.append(there[name])
-    return tuple(ids), tuple(added)
+    ids = tuple(there[key.provider, key.fingerprint] for key in keys)
+    return ids, tuple(key_id for key_id in ids if key_id in added)
 
 
 def _stored(connection: Connection, tenant_id: UUID) -> dict[tuple[str, str], UUID]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Literal
 
 from app.clients.clients import ClientRow
@@ -15,7 +16,8 @@ SLOTS = 64
 FLAGS = ("--without-gossip", "--without-mingle", "-E")
 STOP_SECONDS = 35
 #: Where a key has no such limit but the variable wants a number.
-NO_LIMIT = 1_000_000_000
+NO_LIMIT = 0
+DAY_MS = 86_400_000
 _SHARED = "<as for the other workers>"
 _CONNECTIONS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 _KEYS = "MAILTESTER_API_KEYS"
@@ -69,20 +71,41 @@ def _limits(keys: Sequence[KeyFacts]) -> dict[str, str]:
         return ",".join(map(str, numbers))
 
     return {
-        "MAILTESTER_KEY_SPACINGS": joined([key.spacing_ms for key in keys]),
+        "MAILTESTER_KEY_SPACINGS": joined([_spacing_ms(key) for key in keys]),
         "MAILTESTER_KEY_DAILY_LIMITS": joined([key.daily_limit or NO_LIMIT for key in keys]),
         "MAILTESTER_KEY_REQUESTS_PER_30S": joined([_per_30s(key) for key in keys]),
     }
 
 
 def _per_30s(key: KeyFacts) -> int:
-    """Return the calls that a window of 30 s may have so that all of the key's windows hold."""
-    fits = [
-        # A shorter window repeats within 30 s; what a longer one allows is allowed at once.
-        max(1, calls * WINDOW_SECONDS // seconds) if seconds > WINDOW_SECONDS else calls
+    """Return the calls that a window of 30 s may have so that all of the key's windows hold that it can keep."""
+    fits = [_in_30s(calls, seconds) for calls, seconds in key.windows]
+    return min((calls for calls in fits if calls), default=NO_LIMIT)
+
+
+def _in_30s(calls: int, seconds: int) -> int:
+    """Return how many calls each 30 s may have so that a window holds; 0: not even one.
+
+    A shorter window may be met by all of them at once, a longer one by as many 30 s as it touches.
+    """
+    return calls // ceil(max(seconds, WINDOW_SECONDS) / WINDOW_SECONDS)
+
+
+def _spacing_ms(key: KeyFacts) -> int:
+    """Return the spacing with which also those limits hold that are no window of 30 s and no day from 0:00 UTC."""
+    spread = [
+        ceil(seconds * 1000 / calls)
         for calls, seconds in key.windows
+        if not _in_30s(calls, seconds)
     ]
-    return min(fits, default=NO_LIMIT)
+    if key.daily_limit and key.reset_hour:
+        spread.append(ceil(DAY_MS / key.daily_limit))
+    return max(key.spacing_ms, *spread, 0)
+
+
+def _is_narrowed(key: KeyFacts) -> bool:
+    others = [window for window in key.windows if window[1] != WINDOW_SECONDS]
+    return bool(others) or _spacing_ms(key) != key.spacing_ms
 
 
 def _remarks(client: ClientRow, keys: Sequence[KeyFacts], *, in_environment: bool) -> list[str]:
@@ -90,9 +113,10 @@ def _remarks(client: ClientRow, keys: Sequence[KeyFacts], *, in_environment: boo
     remarks = [f"The worker of {' '.join(client.name.split())} ({client.slug})"]
     if not in_environment:
         return [*remarks, "Its keys come from the database."]
-    if any(key.reset_hour or [w for w in key.windows if w[1] != WINDOW_SECONDS] for key in keys):
+    if any(key.reset_hour or _is_narrowed(key) for key in keys):
         remarks.append(
-            "Keys have limits that these variables can't say; the 30 s window is made narrow enough. Better: keys in the database."
+            "Keys have limits that these variables can't say; the 30 s window is narrower and the spacing longer where that "
+            "keeps within them. Better: keys in the database."
         )
     return [*remarks, "Keys here win over those in the database."]
 

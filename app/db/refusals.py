@@ -17,6 +17,10 @@ _SAID = {
         "This person has another active row in worker_configs. Take it out of use first: "
         "UPDATE worker_configs SET is_active = false WHERE user_id = '...'."
     ),
+    "api_keys_window_calls": (
+        "A window may have at most 100,000 calls. Name a shorter one with fewer, or leave it out for no such limit."
+    ),
+    "api_keys_window_twice": "A key has two windows of the same length; keep the lower limit.",
     "tenants_fallback_after": "Work falls back after 30 seconds or more.",
     "tenants_slug_key": "There is a client with this short name already.",
     "users_email_key": "There is a person with this e-mail already.",

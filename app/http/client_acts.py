@@ -16,7 +16,7 @@ from app.clients import onboarding
 from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
 from app.clients.clients import AuditRow, ClientRow, LaneChange
-from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, serving_keys
+from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, in_one_order, serving_keys
 from app.clients.new_client import suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
@@ -182,10 +182,12 @@ def remove_lane(name: str) -> tuple[ClientDetail, LaneChange | None]:
 
 
 def add_keys(name: str, keys: Sequence[KeyIn]) -> list[UUID]:
-    """Add keys of a client, all or none; return their ids."""
+    """Add keys of a client, all or none; return their ids in the order given."""
+    new = as_new_keys(keys)
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
-        return [add_key(connection, client.id, key) for key in as_new_keys(keys)]
+        ids = {key.fingerprint: add_key(connection, client.id, key) for key in in_one_order(new)}
+    return [ids[key.fingerprint] for key in new]
 
 
 def files_of(

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model
 
 from app.http.models import Input, Out
 from app.http.models_operators import KeyOut
+from routing.rate_limits.limits import MAX_WINDOW_CALLS
 
 KeyPolicy = Literal["own", "platform", "own_then_platform"]
 WorkerFormat = Literal["env", "procfile", "compose", "kubernetes"]
@@ -42,10 +43,11 @@ Email = Annotated[str, Field(min_length=3, max_length=320)]
 QueueName = Annotated[str, Field(max_length=100)]
 Notes = Annotated[Annotated[str, Field(max_length=500)] | None, Optional]
 Count = Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, Optional]
+WindowCalls = Annotated[int, Field(ge=1, le=MAX_WINDOW_CALLS)]
 
 
 class WindowIn(Input):
-    requests: int = Field(ge=1, le=1_000_000_000)
+    requests: WindowCalls
     seconds: int = Field(ge=1, le=86_400)
 
 
@@ -53,7 +55,7 @@ class KeyLimitsIn(Input):
     """A key's limits as its plan has them. null: no such limit."""
 
     spacing_ms: int = Field(default=250, ge=0, le=3_600_000, description="Between two calls.")
-    per_30s: Count = 165
+    per_30s: Annotated[WindowCalls | None, Optional] = 165
     daily_limit: Count = 500_000
     reset_hour: int = Field(default=0, ge=0, le=23, description="UTC; the day begins.")
     extra_windows: Annotated[list[WindowIn], BeforeValidator(_read_windows)] = Field(

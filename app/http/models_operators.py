@@ -74,7 +74,9 @@ class KeyOut(Out):
     daily_limit: int | None
     enabled: bool
     used_today: int
-    health: Literal["closed", "open", "half_open", "unknown"]
+    health: Literal["closed", "open", "half_open", "unknown", "unusable"] = Field(
+        description="unusable: its limits can't be, so workers pass it over; `why` has what is wrong."
+    )
     since: datetime | None
     why: str | None
     next_free_at: datetime | None

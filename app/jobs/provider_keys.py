@@ -1,15 +1,15 @@
 """The provider keys as operators see them: limits from the database, health and use from the limiter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from app.errors import Unavailable
-from routing.rate_limits.limits import KeyState
+from app.errors import Misconfigured, Unavailable
+from routing.rate_limits.limits import KeyLimits, KeyState, Window
 
 _ALL = text("SELECT * FROM keys_overview()")
 _OF_CLIENT = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
@@ -27,7 +27,10 @@ class KeyStates(Protocol):
 
 @dataclass(frozen=True)
 class KeyRow:
-    """A key without its secret. `health` is "unknown" for a key that no worker has used yet, or without Redis."""
+    """A key without its secret. `health` is "unknown" for a key that no worker has used yet, or without Redis.
+
+    It is "unusable" for one whose limits can't be, which every worker passes over; `why` says what is wrong with them.
+    """
 
     #: None for a key of a worker's environment.
     id: UUID | None
@@ -40,7 +43,7 @@ class KeyRow:
     daily_limit: int | None
     enabled: bool
     used_today: int
-    health: Literal["closed", "open", "half_open", "unknown"]
+    health: Literal["closed", "open", "half_open", "unknown", "unusable"]
     since: datetime | None
     why: str | None
     next_free_at: datetime | None
@@ -86,7 +89,25 @@ def _moment(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
+def _problem(row: Row[Any]) -> str | None:
+    """Return what is wrong with a key's limits."""
+    windows = [Window(int(w["requests"]), int(w["seconds"]) * 1000) for w in row.extra_windows]
+    if row.requests_per_window is not None:
+        windows.append(Window(row.requests_per_window, row.window_seconds * 1000))
+    try:
+        KeyLimits("shown", row.spacing_ms, tuple(windows), row.daily_limit, row.reset_hour)
+    except Misconfigured as error:
+        return error.message
+    return None
+
+
 def _key(row: Row[Any], state: KeyState | None) -> KeyRow:
+    if problem := _problem(row):
+        return replace(_key_in_use(row, None), health="unusable", why=problem)
+    return _key_in_use(row, state)
+
+
+def _key_in_use(row: Row[Any], state: KeyState | None) -> KeyRow:
     return KeyRow(
         id=row.id,
         tenant=row.tenant_slug,

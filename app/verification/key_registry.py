@@ -11,28 +11,33 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic import SecretStr
+import structlog
 from sqlalchemy import Row, text
 
-from app.crypto import decrypt, fingerprint, hint
 from app.db.scope import tenant_scope
+from app.errors import Misconfigured
 from app.settings import Settings
+from app.verification.key_forms import (
+    PROVIDER,
+    EnvironmentKey,
+    provider_key,
+    public_facts,
+    stored_key,
+)
 from app.verification.key_usage import KeyUsage
 from app.verification.tools import InThread
 from routing.key_pool import KeyPool, ProviderKey
 from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import LimitPolicy
 
-PROVIDER = "mailtester"
+__all__ = ["PROVIDER", "EnvironmentKey", "KeyRegistry", "public_facts"]
+log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 30.0
 #: A client that asked for no key for so long, as one that was rerouted away, costs this process nothing more.
 UNUSED_SECONDS = 3600.0
-ENVIRONMENT_WINDOW_SECONDS = 30
-#: Limits of the environment are as new as the process: an older row with the same key does not undo them.
-STARTED_MS = int(time.time() * 1_000)
 
 #: With which of the named clients this tenant is: by its own id, or by that of one of its people.
 _CLIENT = text("""
@@ -42,21 +47,6 @@ _CLIENT = text("""
     FROM tenants
 """)
 _KEYS = text("SELECT * FROM keys_for(:tenant, :provider)")
-
-
-class EnvironmentKey(Protocol):
-    """A key of the worker's environment with its limits. `client_id` is a user's or a tenant's; None: a shared worker's."""
-
-    @property
-    def secret(self) -> SecretStr: ...
-    @property
-    def spacing_ms(self) -> int: ...
-    @property
-    def daily_limit(self) -> int: ...
-    @property
-    def requests_per_30s(self) -> int: ...
-    @property
-    def client_id(self) -> UUID | None: ...
 
 
 @dataclass(slots=True)
@@ -112,6 +102,8 @@ class KeyRegistry:
         self._by_tenant: dict[UUID, _Serving] = {}
         self._loading: dict[UUID, asyncio.Lock] = {}
         self._edits = 0
+        #: Keys of which was said that they can't be used, each by its version.
+        self._told: set[tuple[str, int]] = set()
 
     @staticmethod
     def policy(settings: Settings) -> LimitPolicy:
@@ -196,57 +188,21 @@ class KeyRegistry:
             return _Choice(f"environment:{tenant_id}", carried, weight)
         # Also without keys a pool of its own: the platform's is shared, and must not be emptied for one client.
         if client.key_policy == "own" or any(row.tenant_id is not None for row in rows):
-            return _Choice(f"tenant:{tenant_id}", [_stored(row) for row in rows], weight)
+            return _Choice(f"tenant:{tenant_id}", self._usable(rows), weight)
         if None in self._environment:
             return _Choice("environment", self._environment[None], weight)
-        return _Choice("platform", [_stored(row) for row in rows], weight)
+        return _Choice("platform", self._usable(rows), weight)
 
-
-def _stored(row: Row[Any]) -> ProviderKey:
-    per_window = row.requests_per_window
-    return ProviderKey(
-        fingerprint=row.fingerprint,
-        secret=SecretStr(decrypt(row.secret_encrypted)),
-        hint=row.hint,
-        spacing_ms=row.spacing_ms,
-        windows=(
-            *(((per_window, row.window_seconds * 1000),) if per_window else ()),
-            # A number in JSON may be written 60.0.
-            *(
-                (int(extra["requests"]), int(extra["seconds"]) * 1000)
-                for extra in row.extra_windows
-            ),
-        ),
-        daily_limit=row.daily_limit,
-        reset_hour=row.reset_hour,
-        # A process that still has the row as it was must not put the old limits back.
-        version=int(row.updated_at.timestamp() * 1_000),
-    )
-
-
-def public_facts(key: EnvironmentKey) -> dict[str, object]:
-    """Return what may be shown of a key of the environment: never the secret."""
-    known = provider_key(key)
-    return {
-        "client_id": key.client_id and str(key.client_id),
-        "fingerprint": known.fingerprint,
-        "hint": known.hint,
-        "spacing_ms": key.spacing_ms,
-        "requests_per_window": key.requests_per_30s,
-        "window_seconds": ENVIRONMENT_WINDOW_SECONDS,
-        "daily_limit": key.daily_limit,
-    }
-
-
-def provider_key(key: EnvironmentKey) -> ProviderKey:
-    """Return a key of the environment in the pool's form."""
-    secret = key.secret.get_secret_value()
-    return ProviderKey(
-        fingerprint=fingerprint(PROVIDER, secret),
-        secret=key.secret,
-        hint=hint(secret),
-        spacing_ms=key.spacing_ms,
-        windows=((key.requests_per_30s, ENVIRONMENT_WINDOW_SECONDS * 1000),),
-        daily_limit=key.daily_limit,
-        version=STARTED_MS,
-    )
+    def _usable(self, rows: Sequence[Row[Any]]) -> list[ProviderKey]:
+        """Return the keys without those whose limits can't be: the others of the list go on."""
+        keys = []
+        for key in map(stored_key, rows):
+            try:
+                _ = key.limits
+            except Misconfigured as error:
+                if (key.fingerprint, key.version) not in self._told:
+                    self._told.add((key.fingerprint, key.version))
+                    log.error("key_not_usable", key=f"…{key.hint}", detail=error.message)
+            else:
+                keys.append(key)
+        return keys

@@ -2,7 +2,8 @@
 
 When that state is lost, this is how the limiter knows how much of the day is spent and whether a key has been used
 within its window. Counts are written at most a second late, by fingerprint, for the key's own day, which the database
-knows (`usage_day`); no secret is near.
+knows (`usage_day`); no secret is near. What is read is never too little, also where the hour of the day was another when
+it was written (`used_so_far`).
 """
 
 from collections import Counter
@@ -16,20 +17,20 @@ from routing.rate_limits.registration import PriorUse
 
 _BEGIN = text("""
     WITH prior AS (
-        SELECT max(last_used_at) AS last_used_at,
-            max(used) FILTER (WHERE day = usage_day(:fingerprint)) AS used
+        SELECT max(last_used_at) AS last_used_at, used_so_far(:fingerprint) AS used
         FROM key_usage WHERE fingerprint = :fingerprint
     ), begun AS (
-        INSERT INTO key_usage (fingerprint, day) VALUES (:fingerprint, usage_day(:fingerprint))
-        ON CONFLICT (fingerprint, day) DO UPDATE SET last_used_at = clock_timestamp()
+        INSERT INTO key_usage (fingerprint, day, last_used_at) VALUES (:fingerprint, usage_day(:fingerprint), now())
+        ON CONFLICT (fingerprint, day) DO UPDATE SET last_used_at = now()
     )
-    SELECT last_used_at, coalesce(used, 0) AS used FROM prior
+    SELECT last_used_at, used FROM prior
 """)
+#: Day and moment by one clock: a row counts by when it was last used, which is never after its day.
 _ADD = text("""
-    INSERT INTO key_usage (fingerprint, day, used)
-    SELECT f, usage_day(f), n
+    INSERT INTO key_usage (fingerprint, day, used, last_used_at)
+    SELECT f, usage_day(f), n, now()
     FROM unnest(CAST(:fingerprints AS text[]), CAST(:counts AS integer[])) AS t(f, n)
-    ON CONFLICT (fingerprint, day) DO UPDATE SET used = key_usage.used + excluded.used, last_used_at = clock_timestamp()
+    ON CONFLICT (fingerprint, day) DO UPDATE SET used = key_usage.used + excluded.used, last_used_at = now()
 """)
 
 

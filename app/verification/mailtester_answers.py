@@ -98,7 +98,8 @@ def parse_wait(text: str) -> int | None:
         return None
     unit = (found[2] or "").lower()
     factor = 0.001 if unit == "ms" else 60.0 if unit else 1.0
-    return min(math.ceil(float(found[1]) * factor), _LONGEST_WAIT_SECONDS)
+    # Bounded first: of so many digits that they make an infinity there is no whole number.
+    return math.ceil(min(float(found[1]) * factor, _LONGEST_WAIT_SECONDS))
 
 
 def parse_header(value: str | None) -> int | None:

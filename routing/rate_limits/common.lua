@@ -8,11 +8,13 @@ local ERRORS_TO_OPEN = 5
 local ERRORS_WITHIN_MS = 60000
 -- How long a key is remembered after its last use, on top of its longest window.
 local KEEP_MS = 2 * DAY_MS
+-- Earlier parts of a key's count that are kept apart; beyond that the oldest become one.
+local MAX_PARTS = 24
 
 -- Fields of a key's hash. NUMBERS are read as numbers (0 when absent).
-local TEXTS = {'windows', 'daily', 'state', 'why', 'errors', 'pools', 'holder'}
+local TEXTS = {'windows', 'daily', 'state', 'why', 'errors', 'pools', 'holder', 'past'}
 local NUMBERS = {'version', 'spacing', 'reset_ms', 'known', 'born', 'cold_until', 'last', 'seq',
-  'run_since', 'day', 'used', 'wait_until', 'multiplier', 'widened_at', 'clean', 'throttled', 'since', 'until'}
+  'run_since', 'day', 'used', 'carried', 'wait_until', 'multiplier', 'widened_at', 'clean', 'throttled', 'since', 'until'}
 local FIELDS = {}
 for _, name in ipairs(TEXTS) do FIELDS[#FIELDS + 1] = name end
 for _, name in ipairs(NUMBERS) do FIELDS[#FIELDS + 1] = name end
@@ -63,6 +65,24 @@ local function day_start(key, day) return day * DAY_MS + key.reset_ms end
 local function used_on(key, day)
   if key.day == day then return key.used end
   return 0
+end
+
+-- The count so far becomes a part of the past: {the latest moment in it, calls}. A day by another reset time may need it.
+local function close_count(key, now)
+  local parts = {}
+  for at, calls in string.gmatch(key.past, '(%d+):(%d+)') do
+    if tonumber(at) > now - DAY_MS then parts[#parts + 1] = {tonumber(at), tonumber(calls)} end
+  end
+  local own = key.used - key.carried
+  if own > 0 then parts[#parts + 1] = {math.max(key.last, key.born), own} end
+  if #parts > MAX_PARTS then
+    parts[2][2] = parts[1][2] + parts[2][2]
+    table.remove(parts, 1)
+  end
+  local words = {}
+  for i, part in ipairs(parts) do words[i] = string.format('%.0f:%.0f', part[1], part[2]) end
+  key.past, key.used, key.carried = table.concat(words, ' '), 0, 0
+  return parts
 end
 
 -- A day's quota holds, and no grant stands so near the turn of a day (`guard` ms to either side)

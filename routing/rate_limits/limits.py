@@ -17,6 +17,9 @@ Reason = Literal[
 ]
 CircuitState = Literal["closed", "open", "half_open"]
 HOUR_MS = 3_600_000
+#: A window keeps a moment for each of its calls: memory, and time in which Redis does nothing else.
+MAX_WINDOW_CALLS = 100_000
+MAX_WINDOW_MS = 366 * 24 * HOUR_MS
 
 
 class Window(NamedTuple):
@@ -48,6 +51,13 @@ class KeyLimits:
             raise Misconfigured("A key's spacing must be 0 ms or more, its reset hour 0 to 23.")
         if any(limit < 1 or window_ms < 1 for limit, window_ms in self.windows):
             raise Misconfigured("A window needs a limit and a length in ms of at least 1.")
+        if any(limit > MAX_WINDOW_CALLS for limit, _ in self.windows):
+            raise Misconfigured(
+                f"A window may have at most {MAX_WINDOW_CALLS:,} calls. Name a shorter one with fewer (1,000,000 in 3,600 s "
+                "as 100,000 in 360 s), or leave it out for no such limit."
+            )
+        if any(window_ms > MAX_WINDOW_MS for _, window_ms in self.windows):
+            raise Misconfigured("A window may be at most a year long; name a shorter one.")
         if len({window_ms for _, window_ms in self.windows}) != len(self.windows):
             raise Misconfigured("A key has two windows of the same length; keep the lower limit.")
         if self.daily_limit is not None and self.daily_limit < 1:

@@ -19,6 +19,8 @@ local function postpone(key, calls, shift)
     end
   end
   redis.call('HSET', key_name(key.id), 'last', last)
+  -- A hold in place of a ring (register.lua) counts from the latest grant.
+  if key.cold_until > last then redis.call('HSET', key_name(key.id), 'cold_until', key.cold_until + shift) end
   return 1
 end
 

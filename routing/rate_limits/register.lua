@@ -12,21 +12,42 @@
 local now, now_us = clock(ARGV[1])
 local mode, absent = ARGV[2], {}
 
+-- Redis does nothing else while a ring is filled: more than this takes it longer than other callers should wait.
+local FILL_MOST = 5000
+-- How many of them are pushed at a time; Lua passes a few thousand arguments at most.
+local PUSH_MOST = 1000
+-- What a hold in place of a ring adds to the window: more than a margin of it.
+local HOLD_MARGIN_MS = 1000
+
+local function fill(ring, times)
+  for i = 1, #times, PUSH_MOST do
+    redis.call('RPUSH', ring, unpack(times, i, math.min(i + PUSH_MOST - 1, #times)))
+  end
+end
+
 -- A window that is new to the key gets a ring that can only be too full: the times that other rings
--- know, and before them the oldest known time once for each grant that may have been made.
+-- know, and before them the oldest known time once for each grant that may have been made. Where that
+-- would be too long, nothing is granted until all that was granted has left the window.
 local function seed_ring(key, window, rings)
   local source, known = nil, 0
   for _, other in ipairs(rings) do
     if other.held > known then source, known = other.ring, other.held end
   end
-  local times = source and redis.call('LRANGE', source, 0, window.count - 1) or {}
-  local made = key.known == 1 and key.seq or window.count
-  local oldest = times[#times] or math.max(key.last, key.born)
-  while #times < math.min(window.count, made) do times[#times + 1] = oldest end
-  for _, at in ipairs(times) do redis.call('RPUSH', window.ring, at) end
-  if #times > 0 then
-    redis.call('PEXPIRE', window.ring, math.max(key.last - now, 0) + window.ms + 60000)
+  local wanted = math.min(window.count, key.known == 1 and key.seq or window.count)
+  local latest = math.max(key.last, key.born)
+  if known >= wanted and wanted > 0 then
+    redis.call('COPY', source, window.ring)
+    redis.call('LTRIM', window.ring, 0, wanted - 1)
+  elseif wanted > FILL_MOST then
+    key.cold_until = math.max(key.cold_until, latest + window.ms + HOLD_MARGIN_MS)
+    return
+  else
+    local times = source and redis.call('LRANGE', source, 0, -1) or {}
+    local oldest = times[#times] or latest
+    while #times < wanted do times[#times + 1] = oldest end
+    fill(window.ring, times)
   end
+  redis.call('PEXPIRE', window.ring, math.max(key.last - now, 0) + window.ms + 60000)
 end
 
 local function change_windows(key, text)
@@ -57,9 +78,24 @@ local function write(id, new)
     'windows', new.windows, 'daily', new.daily, 'reset_ms', new.reset_ms)
 end
 
+-- The day that is running by the new reset time has begun with what was used since then.
+local function change_reset(key, reset_ms)
+  if reset_ms == key.reset_ms then return end
+  local parts = close_count(key, now)
+  key.reset_ms = reset_ms
+  key.day = day_of(key, math.max(now, key.last))
+  for _, part in ipairs(parts) do
+    if part[1] >= day_start(key, key.day) then key.carried = key.carried + part[2] end
+  end
+  key.used = key.carried
+  redis.call('HSET', key_name(key.id), 'day', key.day, 'used', key.used, 'carried', key.carried, 'past', key.past)
+end
+
 local function edit(key, new)
   if tonumber(new.version) < key.version then return end
   change_windows(key, new.windows)
+  change_reset(key, tonumber(new.reset_ms))
+  redis.call('HSET', key_name(key.id), 'cold_until', key.cold_until)
   write(key.id, new)
   touch(key)
   lower_scores(key)

@@ -14,10 +14,13 @@
 --       version spacing windows daily reset_ms   its limits, as registered ('' daily = no quota;
 --                                                windows '165:30000;...' = count:ms)
 --       born known               when registered; known = 1: every earlier use is known (none)
---       cold_until               nothing before this moment: the limits' state had been lost
+--       cold_until               nothing before this moment: the limits' state had been lost, or a window came anew
+--                                whose ring would be too long to fill
 --       last seq                 the latest grant's moment; number of grants (the latest's sequence)
 --       holder run_since         who has the latest grant; moment of the first of its grants in a row
 --       day used                 the latest grant's day and the grants of that day
+--       carried past             how many of them were counted before the reset time was last changed; what was counted
+--                                within a day before, 'latest moment:calls ...': a day by another reset time may need it
 --       wait_until multiplier widened_at clean throttled
 --                                Retry-After's end; factor on spacing; grants made before widened_at
 --                                don't widen again; clean calls since; number of 429s ever
@@ -85,7 +88,8 @@ end
 
 local function record(key, at, count)
   local day = day_of(key, at)
-  key.used = used_on(key, day) + count
+  if key.day ~= day then close_count(key, now) end
+  key.used = key.used + count
   key.day, key.last, key.seq, key.dirty = day, at, key.seq + count, true
   if key.holder ~= holder then key.holder, key.run_since = holder, at end
   for _, window in ipairs(key.windows) do
@@ -115,7 +119,7 @@ end
 local function save(key)
   if not is_unlimited(key) then key.last = key.last + slack end
   redis.call('HSET', key_name(key.id), 'last', key.last, 'seq', key.seq, 'day', key.day,
-    'used', key.used, 'state', key.state, 'since', key.since, 'until', key['until'],
+    'used', key.used, 'carried', key.carried, 'past', key.past, 'state', key.state, 'since', key.since, 'until', key['until'],
     'holder', key.holder, 'run_since', key.run_since)
   touch(key)
   for _, window in ipairs(key.windows) do

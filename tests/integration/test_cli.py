@@ -123,9 +123,25 @@ def test_a_key_is_kept_encrypted_and_shown_by_its_end(cli: FlaskCliRunner) -> No
     )
     assert run(cli, *words, stdin=f"{secret}\n").exit_code == 1
     assert run(cli, *words, "--if-missing", stdin=f"{secret}\n").exit_code == 0
-    # The platform may have the very same key.
-    assert run(cli, "keys", "add", "--platform", stdin=f"{secret}\n").exit_code == 0
+    # The platform may have the very same key, with the very same limits.
+    words = ["keys", "add", "--platform", "--daily-limit", "0"]
+    refused = run(cli, *words, "--if-missing", stdin=f"{secret}\n")
+    assert refused.exit_code == 1
+    assert f"in use for the client {tenant.slug}" in refused.output
+    assert run(cli, *words, "--spacing-ms", "125", stdin=f"{secret}\n").exit_code == 0
     assert "…abcd" in run(cli, "keys", "list").output
+
+
+def test_a_window_that_would_block_redis_is_refused(cli: FlaskCliRunner) -> None:
+    words = ["keys", "add", "--tenant", make_tenant().slug]
+    for limit in (
+        ["--per-30s", "100001"],
+        ["--window", "2000000000/1h"],
+        ["--window", "200000/1h"],
+    ):
+        result = run(cli, *words, *limit, stdin="mt_fedcba9876543\n")
+        assert result.exit_code != 0
+    assert "at most 100,000 calls. Name a shorter one" in result.output
 
 
 def test_without_the_database_the_reason_is_said(

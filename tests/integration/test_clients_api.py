@@ -43,6 +43,8 @@ VERBS = [
 
 @pytest.fixture
 def acme() -> Tenant:
+    # These tests share two keys, and rows with one key have the same limits.
+    owner_sql("DELETE FROM api_keys")
     return make_tenant()
 
 
@@ -141,6 +143,11 @@ def history(operator: Caller, tenant: Tenant) -> list[dict[str, Any]]:
         ({"keys": [{"secret": "short"}]}, "keys.0.secret"),
         ({"keys": [{"secret": SECRET, "spacing_ms": -1}]}, "keys.0.spacing_ms"),
         ({"keys": [{"secret": SECRET, "per_30s": 0}]}, "keys.0.per_30s"),
+        ({"keys": [{"secret": SECRET, "per_30s": 100_001}]}, "keys.0.per_30s"),
+        (
+            {"keys": [{"secret": SECRET, "extra_windows": "100001 in 60"}]},
+            "keys.0.extra_windows.0.requests",
+        ),
         ({"keys": [{"secret": SECRET, "reset_hour": 24}]}, "keys.0.reset_hour"),
         ({"keys": [{"secret": SECRET, "extra_windows": "lots"}]}, "keys.0.extra_windows"),
         ({"keys": [SECRET]}, "keys.0"),

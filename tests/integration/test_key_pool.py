@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -16,7 +17,15 @@ from pydantic import SecretStr
 from devtools.redis_server import RedisServer
 from routing.held_slots import HeldSlot
 from routing.key_pool import LOOKAHEAD_MS, Grant, KeyPool, ProviderKey, Throttled
-from routing.rate_limits import AsyncLimiter, LimitPolicy, LimitsUnavailable, PriorUse
+from routing.rate_limits import (
+    AsyncLimiter,
+    LimitPolicy,
+    LimitsUnavailable,
+    PriorUse,
+    calls,
+    name_pool,
+    registration,
+)
 
 DEADLINE_SECONDS = 20.0
 
@@ -299,6 +308,54 @@ def test_keys_are_edited_while_the_pool_works(redis_url: str) -> None:
                 await pool.acquire("a")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("becomes", "served_by"),
+    [([("bb", 0)], {"bb"}), ([("aa", 60_000), ("bb", 0)], {"bb"})],
+    ids=["removed", "edited"],
+)
+def test_slots_of_a_key_that_is_gone_or_changed_are_given_up(
+    redis_url: str, becomes: list[tuple[str, int]], served_by: set[str]
+) -> None:
+    async def run() -> None:
+        async with a_pool(redis_url, key("aa", 400)) as pool:
+            await pool.acquire("a")
+            waiting = [asyncio.create_task(pool.acquire("a")) for _ in range(3)]
+            await until(lambda: _true(len(pool._slots) > 0))
+            pool.update_keys([key(*each) for each in becomes])
+            assert len(pool._slots) == 0
+            assert {(await waiter).key.fingerprint for waiter in waiting} == served_by
+
+    asyncio.run(run())
+
+
+def test_on_a_loop_too_the_second_lets_the_first_register_a_new_key(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of docs/adr/0013: two processes that meet a new key at once; its use was begun a moment ago, by the other."""
+    waits: list[float] = []
+
+    async def run() -> None:
+        limiter = AsyncLimiter.connect(redis_url)
+        new = key("aa", 20, ((50, 60_000),)).limits
+
+        async def meanwhile(seconds: float) -> None:
+            waits.append(seconds)
+            await limiter.run(calls.register(new, None, 0, None))
+
+        monkeypatch.setattr(
+            registration, "asyncio", SimpleNamespace(sleep=meanwhile, to_thread=asyncio.to_thread)
+        )
+        usage = Usage()
+        usage.prior["aa"] = PriorUse(datetime.now(UTC), 0)
+        await registration.prepare_pool_async(limiter, name_pool("p", ["aa"]), [new], usage, {})
+        assert (await limiter.describe(["aa"]))["aa"].cold_until_ms == 0
+        await limiter.close()
+
+    asyncio.run(run())
+    assert waits == [registration.YIELD_SECONDS]
+    assert registration.YIELD_SECONDS == 0.3
 
 
 def test_a_slot_that_comes_late_is_moved_not_lost(redis_url: str) -> None:

@@ -10,8 +10,11 @@ import pytest
 import redis
 from pydantic import SecretStr
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from app.crypto import encrypt, fingerprint
+from app.db.scope import system_scope
+from app.jobs.provider_keys import key_overview
 from app.settings import get_settings
 from app.verification.key_registry import PROVIDER, KeyRegistry
 from app.verification.key_usage import KeyUsage
@@ -188,6 +191,72 @@ def test_what_nobody_uses_for_an_hour_is_dropped_and_can_come_back(
         await again.close()
 
     with_registry(act, redis_url, clock=lambda: moment[0])
+
+
+def test_a_client_that_asks_again_just_then_keeps_its_turn(
+    clients: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys are being read while it is forgotten: who comes next waits for them and reads nothing anew."""
+    moment = [1_000.0]
+    owner = clients.tenants["owner"]
+
+    async def act(registry: KeyRegistry) -> None:
+        await registry.pool_for(owner)
+        moment[0] += 3_601
+        read, readings = registry._load, 0
+        second: list[asyncio.Task[KeyPool]] = []
+
+        async def read_slowly(tenant_id: UUID) -> Any:
+            nonlocal readings
+            readings += 1
+            if not second:
+                await registry.drop_unused()
+                second.append(asyncio.create_task(registry.pool_for(owner)))
+                await asyncio.sleep(0)
+            return await read(tenant_id)
+
+        monkeypatch.setattr(registry, "_load", read_slowly)
+        first = await registry.pool_for(owner)
+        assert await second[0] is first
+        assert readings == 1
+
+    with_registry(act, redis_url, clock=lambda: moment[0])
+
+
+def test_a_key_with_impossible_limits_takes_no_other_with_it(
+    clients: World, redis_url: str
+) -> None:
+    tenant = clients.tenants["owner"]
+    add_key(clients, tenant, "impossible-key")
+    with clients.owner.begin() as c:
+        # As in a database that was restored without its checks.
+        c.exec_driver_sql("ALTER TABLE api_keys DROP CONSTRAINT api_keys_window_calls")
+        c.execute(
+            text(
+                "UPDATE api_keys SET requests_per_window = 3000000, hint = 'z789' WHERE fingerprint = :f"
+            ),
+            {"f": fingerprint(PROVIDER, "impossible-key")},
+        )
+
+    async def act(registry: KeyRegistry) -> None:
+        pool = await registry.pool_for(tenant)
+        assert keys_of(pool) == named("owners-key")
+        await pool.acquire(str(tenant))
+        await pool.close()
+        registry.invalidate()
+        assert await registry.pool_for(tenant) is pool
+
+    with capture_logs() as said:
+        with_registry(act, redis_url)
+    [line] = [line for line in said if line["event"] == "key_not_usable"]
+    assert (line["log_level"], line["key"]) == ("error", "…z789")
+    assert "at most 100,000 calls" in line["detail"]
+    with system_scope() as connection:
+        shown = {key.hint: (key.health, key.why) for key in key_overview(connection, None)}
+    health, why = shown["z789"]
+    assert health == "unusable"
+    assert "at most 100,000 calls" in str(why)
+    assert {health for hint, (health, _) in shown.items() if hint != "z789"} == {"unknown"}
 
 
 def test_a_pool_is_kept_while_one_of_its_clients_uses_it(clients: World, redis_url: str) -> None:

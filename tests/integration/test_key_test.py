@@ -1,5 +1,6 @@
 """A test call of a key holds no transaction while the provider thinks, and is written down when it has answered."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,19 +10,21 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from app.clients import key_test
 from app.clients.actor import acting_as
 from app.clients.key_audit import reset_key
 from app.clients.key_test import KeyTest
-from app.clients.keys import NewKey, add_key, remove_key
+from app.clients.keys import NewKey, add_key, edit_key, remove_key
 from app.db.engine import owner_engine
 from app.db.scope import system_scope
 from app.errors import NotFound, Unavailable
 from app.settings import get_settings
+from app.verification.key_forms import stored_key
 from devtools.ports import find_free_port
 from routing.rate_limits.limiter import Limiter
+from routing.rate_limits.limits import LimitPolicy, PoolRef, Reservation, Slot, name_pool
 from tests.conftest import Environment
 from tests.factories import make_tenant, owner_sql
 
@@ -98,9 +101,11 @@ def signing() -> Iterator[Connection]:
         yield connection
 
 
-def try_key(key: Any, provider: Provider, limiter: Limiter) -> KeyTest:
+def try_key(
+    key: Any, provider: Provider, limiter: Limiter, seconds: float = key_test.TEST_SECONDS
+) -> KeyTest:
     settings = get_settings().model_copy(update={"mailtester_base_url": provider.url})
-    return key_test.test_key(signing, key, limiter=limiter, settings=settings)
+    return key_test.test_key(signing, key, limiter=limiter, settings=settings, seconds=seconds)
 
 
 def told(key: Any) -> list[tuple[str, str, dict[str, Any]]]:
@@ -157,3 +162,62 @@ def test_what_could_not_be_done_is_not_told(key: Any, provider: Provider) -> Non
         away.close()
     assert provider.open == []
     assert told(key) == []
+
+
+def edit(key: Any, **settings: Any) -> None:
+    with system_scope() as connection:
+        edit_key(connection, key, **settings)
+
+
+def test_limits_that_were_edited_since_a_worker_registered_the_key_hold(
+    key: Any, provider: Provider, limiter: Limiter
+) -> None:
+    """A worker knows the key with another limit; no worker has seen the edit yet."""
+    with system_scope() as connection:
+        row = connection.execute(text("SELECT * FROM key_secret(:k)"), {"k": key}).one()
+    known = stored_key(row)
+    limiter.register(known.limits)
+    edit(key, per_30s=2, spacing_ms=0)
+    tries = [try_key(key, provider, limiter, seconds=1.0) for _ in range(5)]
+    assert [tried.ok for tried in tries] == [True, True, False, False, False]
+    assert {tried.outcome for tried in tries[2:]} == {"window"}
+    assert len(provider.open) == 2
+    # Its version is that of the row: a worker that still has the old one puts nothing back.
+    limiter.edit([known.limits])
+    assert try_key(key, provider, limiter, seconds=1.0).outcome == "window"
+
+
+class Late:
+    """A clock and a limiter: each grant is for now, and when its caller wakes up some time has gone."""
+
+    policy = LimitPolicy()
+
+    def __init__(self, *delays: float) -> None:
+        self.delays = list(delays)
+        self.now = 100.0
+
+    def reserve(self, _: PoolRef, n: int, *, slack_ms: int) -> Reservation:
+        assert (n, slack_ms) == (1, key_test._SLACK_MS)
+        now_ms = round(self.now * 1e3)
+        return Reservation((Slot("aa", now_ms, 1, 1),), 0, "", (), now_ms * 1_000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds + self.delays.pop(0)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("delays", "slots"),
+    [((0.149,), 1), ((0.151, 0.0), 1), ((0.4, 0.4, 0.1), 1), ((0.9, 0.9), 0)],
+)
+def test_a_moment_that_was_missed_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, delays: tuple[float, ...], slots: int
+) -> None:
+    late = Late(*delays)
+    monkeypatch.setattr(key_test, "time", late)
+    monkeypatch.setattr(key_test, "asyncio", late)
+    found = asyncio.run(key_test._reserve(late, name_pool("test", ["aa"]), 1.0))  # type: ignore[arg-type]
+    assert late.delays == [], "it asked again after each moment that it missed"
+    assert (found == "late") is not bool(slots)

@@ -63,7 +63,8 @@ class ModelKey:
         if not (holder and self.holder) or holder == self.holder or not self.limits.spacing_ms:
             return False
         at = self.next_free(now, holder)
-        return at > now + horizon / 4 and at < self.run_since + horizon
+        # What is not free within the horizon is nobody's to hold.
+        return now + horizon / 4 < at <= now + horizon and at < self.run_since + horizon
 
     def grant(self, at: int, holder: str) -> None:
         """Take in a grant."""

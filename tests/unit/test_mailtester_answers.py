@@ -124,6 +124,8 @@ def test_each_status_is_one_kind_of_error(status: int, kind: type[ProviderError]
         ("retry in 2 min", 120),
         ("retry in 1 m", 60),
         ("retry in 99999999 s", 86_400),
+        (f"retry in {'9' * 400} s", 86_400),
+        (f"retry in {'9' * 400} ms", 86_400),
         ("slow down", None),
     ],
 )

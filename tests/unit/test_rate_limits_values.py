@@ -22,6 +22,8 @@ COLD_MS = 30_000 + 2_000 + 75 + 3
         {"spacing_ms": -1},
         {"windows": (Window(0, 1_000),)},
         {"windows": (Window(5, 1_000), Window(6, 1_000))},
+        {"windows": (Window(100_001, 1_000),)},
+        {"windows": (Window(1, 367 * 86_400_000),)},
         {"daily_limit": 0},
         {"reset_hour": 24},
     ],
@@ -29,6 +31,12 @@ COLD_MS = 30_000 + 2_000 + 75 + 3
 def test_impossible_limits_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Misconfigured):
         KeyLimits(**({"key_id": "aa"} | wrong))  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_the_largest_window_is_allowed_and_a_larger_one_says_what_to_do() -> None:
+    KeyLimits("aa", 0, (Window(100_000, 1_000),))
+    with pytest.raises(Misconfigured, match=r"at most 100,000 calls\. Name a shorter one"):
+        KeyLimits("aa", 0, (Window(3_000_000, 1_000),))
 
 
 def test_a_pool_is_named_by_its_keys_in_any_order() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import Misconfigured
 from app.settings import Settings
+from app.verification.key_forms import provider_key, public_facts
 from routing.worker_configs import ClientLane
 from tasks import worker_mode
 from tasks.greeting import banner
@@ -26,6 +27,11 @@ NO_KEYS = dict.fromkeys(
     ),
     "",
 )
+
+
+@pytest.fixture(autouse=True)
+def _fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.verification.key_forms.fingerprint", lambda *_: "ab" * 16)
 
 
 def settings(**changes: Any) -> Settings:
@@ -60,6 +66,26 @@ def test_keys_are_read_with_their_limits() -> None:
     assert "mt_abc" not in repr(first)
 
 
+@pytest.mark.parametrize("none", ["0", "1000000000", "2000000000"])
+def test_zero_and_the_number_of_before_stand_for_no_limit(none: str) -> None:
+    lists = {
+        "mailtester_key_daily_limits": f"{none},5",
+        "mailtester_key_requests_per_30s": f"{none},7",
+    }
+    free, bound = map(provider_key, worker_mode.environment_keys(settings(**lists)))
+    assert (free.windows, free.daily_limit) == ((), None)
+    assert (bound.windows, bound.daily_limit) == (((7, 30_000),), 5)
+    shown = public_facts(worker_mode.environment_keys(settings(**lists))[0])
+    assert (shown["requests_per_window"], shown["daily_limit"]) == (None, None)
+
+
+def test_a_window_that_would_block_redis_is_refused_at_start() -> None:
+    (key, _) = worker_mode.environment_keys(settings(mailtester_key_requests_per_30s="100001,1"))
+    says = r"…z789 of MAILTESTER_API_KEYS.*100,000 calls.*0 stands for none in MAILTESTER_KEY_REQ"
+    with pytest.raises(Misconfigured, match=says):
+        public_facts(key)
+
+
 def test_a_shared_workers_keys_are_nobodys() -> None:
     shared = settings(worker_mode="shared", dedicated_client_id="", verification_queue="")
     assert {key.client_id for key in worker_mode.environment_keys(shared)} == {None}
@@ -74,7 +100,7 @@ def test_a_shared_workers_keys_are_nobodys() -> None:
         ({"mailtester_key_daily_limits": "1,2,3"}, "MAILTESTER_KEY_DAILY_LIMITS has 3: give"),
         ({"mailtester_key_requests_per_30s": ""}, "MAILTESTER_KEY_REQUESTS_PER_30S has 0: give"),
         (
-            {"mailtester_key_daily_limits": "0,5"},
+            {"mailtester_key_daily_limits": "-1,5"},
             "MAILTESTER_KEY_DAILY_LIMITS has a number below 1",
         ),
         ({"mailtester_api_keys": "a;b"}, "has 2 groups but DEDICATED_CLIENT_ID has 1 client:"),

@@ -8,7 +8,7 @@ from alembic import op
 from app.db.migrations.sql_files import run_sql
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
