@@ -60,6 +60,14 @@ class Conflict(LanewayError):
     title = "Not possible in the present state"
 
 
+class Overtaken(LanewayError):
+    """Somebody else changed the same thing at this moment, and one of the two had to give way; nothing of it was done."""
+
+    code = "overtaken"
+    status = 409
+    title = "Somebody else was quicker"
+
+
 class TooLarge(LanewayError):
     code = "too_large"
     status = 413

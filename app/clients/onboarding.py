@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from app.accounts.users import normalise_email
-from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
+from app.clients.clients import ClientRow, LaneChange, get_client, lock_client, watch_lane
 from app.clients.keys import NewKey, add_key, keys_of
 from app.clients.new_client import check_new, make_client
 from app.errors import Conflict, InvalidInput, NotFound
@@ -68,6 +68,8 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
         raise InvalidInput("The same key is given twice.")
     with connection.begin_nested():
         user_id, tenant_id, password = _person(connection, request)
+        # Before the keys: two who add the same ones in another order would wait for each other.
+        lock_client(connection, tenant_id)
         key_ids, added = _add_keys(connection, tenant_id, request.keys)
         hint = ",".join(key.hint for key in request.keys) or None
         change = watch_lane(
@@ -92,7 +94,15 @@ def _person(connection: Connection, request: Onboarding) -> tuple[UUID, UUID, st
     person = _find_person(connection, request)
     if person is not None:
         return person.id, person.tenant_id, None
-    made = make_client(connection, *_new(request))
+    try:
+        with connection.begin_nested():
+            made = make_client(connection, *_new(request))
+    except Conflict:
+        # The same order, sent twice, may have been carried out since the person was looked for.
+        person = _find_person(connection, request)
+        if person is None:
+            raise
+        return person.id, person.tenant_id, None
     return made.user_id, made.tenant_id, made.password
 
 

@@ -20,6 +20,7 @@ from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, serving_key
 from app.clients.new_client import suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
+from app.db.refusals import refusals_explained
 from app.db.scope import system_scope
 from app.errors import InvalidInput
 from app.http.auth import require_account
@@ -46,9 +47,9 @@ class ClientDetail:
 
 @contextmanager
 def signing() -> Iterator[Connection]:
-    """Open a transaction in the name of who asks."""
+    """Open a transaction in the name of who asks; what the database refuses, also at the commit, is explained."""
     account = require_account()
-    with system_scope() as connection:
+    with refusals_explained(), system_scope() as connection:
         acting_as(connection, account.email)
         yield connection
 
@@ -161,7 +162,8 @@ def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneC
         elif "active" in asked.model_fields_set:
             switch = rules.enable if asked.active else rules.rollback
             change = switch(connection, client.id)
-        return _detail(connection, client.slug), change
+    # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
+    return read_detail(client.slug), change
 
 
 def _move(connection: Connection, client: ClientRow, queue: str) -> LaneChange:
@@ -178,7 +180,7 @@ def remove_lane(name: str) -> tuple[ClientDetail, LaneChange | None]:
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         change = rules.remove(connection, client.id)
-        return _detail(connection, client.slug), change
+    return read_detail(client.slug), change
 
 
 def add_keys(name: str, keys: Sequence[KeyIn]) -> list[UUID]:

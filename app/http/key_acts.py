@@ -41,7 +41,8 @@ def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:
         settings["is_enabled"] = asked.enabled
     with acting() as connection:
         edit_key(connection, key_id, **settings)
-        return _read(connection, key_id)
+    # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
+    return read_key(key_id)
 
 
 def remove_key(key_id: UUID) -> None:
