@@ -47,12 +47,11 @@ def client(slug: str) -> str:
     events, is_more = acts.read_history(detail.client.id, EVENTS_ON_A_CLIENT, None)
     asked = request.args.get("keys")
     wanted = asked == "environment" if asked in {"environment", "database"} else None
-    has_lane = detail.client.configured_queue is not None
     return render_template(
         "console/client.html",
         client=detail.client,
         detail=detail,
-        files=acts.files_of(detail, keys_in_environment=wanted) if has_lane else {},
+        files=acts.files_of(detail, keys_in_environment=wanted) if detail.client.has_lane else {},
         asked=asked,
         message=welcome(detail.client, detail.capacity),
         events=events,

@@ -105,9 +105,11 @@ def _with_limits(order: OnboardIn) -> dict[str, Any]:
 
 
 @pages.get("/clients/<slug>/ready")
-def client_ready(slug: str) -> str:
+def client_ready(slug: str) -> ResponseReturnValue:
     """Show what is left to do after onboarding: start the worker, tell the client."""
     detail = acts.read_detail(slug)
+    if not detail.client.has_lane:
+        return redirect(url_for("console.client", slug=slug))
     return render_template(
         "console/client_ready.html",
         client=detail.client,

@@ -1,0 +1,40 @@
+"""The operators' pages of one client, whatever somebody wrote into its rows."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.factories import Person, Tenant, make_lane, make_person, make_tenant, owner_sql
+from tests.integration.http_world import Web
+
+ROW_OUT_OF_MODE = "UPDATE worker_configs SET worker_mode = 'shared' WHERE user_id = :u"
+
+
+@pytest.fixture
+def browser(web: Web) -> FlaskClient:
+    return web.sign_in(make_person(role="operator"))
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    return make_tenant()
+
+
+@pytest.fixture
+def person(acme: Tenant) -> Person:
+    person = make_person(acme)
+    make_lane(person, f"verification-queue:client-{acme.slug}")
+    return person
+
+
+def test_a_row_that_names_a_queue_for_the_shared_mode_is_no_lane(
+    browser: FlaskClient, acme: Tenant, person: Person
+) -> None:
+    assert "DEDICATED_CLIENT_ID" in browser.get(f"/clients/{acme.slug}").text
+    assert browser.get(f"/clients/{acme.slug}/ready").status_code == 200
+    owner_sql(ROW_OUT_OF_MODE, {"u": person.id})
+    page = browser.get(f"/clients/{acme.slug}")
+    assert page.status_code == 200
+    assert "DEDICATED_CLIENT_ID" not in page.text
+    assert f"/clients/{acme.slug}/lane/enable" not in page.text, "there is nothing to put back"
+    ready = browser.get(f"/clients/{acme.slug}/ready")
+    assert (ready.status_code, ready.location) == (302, f"/clients/{acme.slug}")
