@@ -17,16 +17,17 @@ from app.clients.key_limits import check_limits, windows_as_json
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
+from app.settings import get_settings
 
 PROVIDERS = ("mailtester",)
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 
-_ALL = text("SELECT * FROM keys_overview()")
+_ALL = text("SELECT * FROM keys_overview(NULL, :presence)")
 #: NULL: the platform's.
-_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
+_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)], :presence)")
 _ONE = text("""
-    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id]) o WHERE o.id = :key
+    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id], :presence) o WHERE o.id = :key
 """)
 _ADD = text(
     "SELECT key_add(:tenant, :provider, :fingerprint, :secret, :hint, CAST(:limits AS jsonb))"
@@ -73,7 +74,8 @@ class NewKey:
 class KeyFacts:
     """A key without its secret. `id` is None for one of a live worker's environment (`source`).
 
-    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none.
+    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none. One of an
+    environment is where its worker consumes the client's lane in force.
     """
 
     id: UUID | None
@@ -106,12 +108,12 @@ class KeyFacts:
 
 def list_keys(connection: Connection) -> list[KeyFacts]:
     """Return every key, the platform's first, then by client: the stored ones and those of live workers' environments."""
-    return [_facts(row) for row in connection.execute(_ALL)]
+    return [_facts(row) for row in connection.execute(_ALL, _presence())]
 
 
 def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
     """Return what is known of a stored key. Raises `NotFound`."""
-    row = connection.execute(_ONE, {"key": key_id}).one_or_none()
+    row = connection.execute(_ONE, {"key": key_id, **_presence()}).one_or_none()
     if row is None:
         raise _no_such_key()
     return _facts(row)
@@ -119,7 +121,12 @@ def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
 
 def keys_of(connection: Connection, tenant_id: UUID | None) -> list[KeyFacts]:
     """Return the keys of a tenant, or of the platform (None), enabled or not, in force or not."""
-    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id})]
+    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id, **_presence()})]
+
+
+def _presence() -> dict[str, float]:
+    """Return within which time a worker must have been seen for the keys that it carries to count."""
+    return {"presence": get_settings().presence_timeout_seconds}
 
 
 def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
