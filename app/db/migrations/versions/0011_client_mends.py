@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Replace the functions; no row is changed."""
     run_sql(op, "0011_lane_acts.sql")
     run_sql(op, "0011_keys.sql")
+    run_sql(op, "0011_attendance.sql")
 
 
 def downgrade() -> None:
