@@ -190,7 +190,8 @@ def history(
     limit: int = 50,
     before: int | None = None,
 ) -> list[AuditRow]:
-    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from. At most 500."""
+    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from. At most 501: a page of
+    500, and whether there is another."""
     values = {"tenant": tenant_id, "limit": max(1, limit), "before": before}
     return [AuditRow(**row._mapping) for row in connection.execute(_AUDIT, values)]
 

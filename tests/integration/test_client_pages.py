@@ -38,3 +38,13 @@ def test_a_row_that_names_a_queue_for_the_shared_mode_is_no_lane(
     assert f"/clients/{acme.slug}/lane/enable" not in page.text, "there is nothing to put back"
     ready = browser.get(f"/clients/{acme.slug}/ready")
     assert (ready.status_code, ready.location) == (302, f"/clients/{acme.slug}")
+
+
+def test_the_longest_page_of_the_audit_leads_to_the_next(web: Web) -> None:
+    operator = web.caller(make_person(role="operator"))
+    owner_sql(
+        "INSERT INTO audit_events (actor, action) SELECT 'op', 'x' FROM generate_series(1, 501)"
+    )
+    page = operator.get("/api/audit?limit=500").json
+    assert len(page["events"]) == 500
+    assert page["next_cursor"]

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Replace the functions; no row is changed."""
     run_sql(op, "0011_lane_acts.sql")
+    run_sql(op, "0011_audit_looks.sql")
     run_sql(op, "0011_keys.sql")
     run_sql(op, "0011_attendance.sql")
 
