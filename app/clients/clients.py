@@ -190,8 +190,10 @@ def history(
     limit: int = 50,
     before: int | None = None,
 ) -> list[AuditRow]:
-    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from. At most 501: a page of
-    500, and whether there is another."""
+    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from.
+
+    At most 501: the longest page, and whether there is another.
+    """
     values = {"tenant": tenant_id, "limit": max(1, limit), "before": before}
     return [AuditRow(**row._mapping) for row in connection.execute(_AUDIT, values)]
 
