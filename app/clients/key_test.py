@@ -16,7 +16,7 @@ from app.clients.actor import Transaction
 from app.clients.key_audit import note_test
 from app.clients.keys import KeyFacts, key_facts
 from app.crypto import decrypt
-from app.errors import NotFound
+from app.errors import Conflict, Misconfigured, NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
 from app.verification.key_usage import KeyUsage
@@ -73,22 +73,33 @@ def test_key(
     """Ask the provider about `address` with a stored key; tell the limiter and the audit how it went.
 
     Costs one call of the key. Takes up to `seconds` to get its turn and as long again to be answered. Any verdict is fine;
-    an error says why. Raises `NotFound`, `Misconfigured` for a secret that can't be read, `LimitsUnavailable`.
+    an error says why, also that the stored secret can't be read. Raises `NotFound`, `Conflict` for a key that is switched
+    off, `LimitsUnavailable`.
     """
     with transaction() as connection:
-        key = _read_key(connection, key_id)
-    tried = asyncio.run(_try(key, limiter, settings, address, seconds))
+        facts, encrypted = _read_key(connection, key_id)
+    try:
+        key = _provider_key(facts, decrypt(encrypted))
+    except Misconfigured as error:
+        tried = KeyTest(ok=False, detail=error.message, outcome=error.code)
+    else:
+        tried = asyncio.run(_try(key, limiter, settings, address, seconds))
     with transaction() as connection:
         note_test(connection, key_id, ok=tried.ok, outcome=tried.outcome, ms=tried.ms)
     return tried
 
 
-def _read_key(connection: Connection, key_id: UUID) -> ProviderKey:
+def _read_key(connection: Connection, key_id: UUID) -> tuple[KeyFacts, bytes]:
+    """Return what is known of a key, and its secret as it is stored."""
     facts = key_facts(connection, key_id)
+    if not facts.is_enabled:
+        raise Conflict(
+            f"The key …{facts.hint} is switched off, so no call is made with it. Switch it on first."
+        )
     stored = connection.execute(_SECRET, {"key": key_id}).scalar_one_or_none()
     if stored is None:
         raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
-    return _provider_key(facts, decrypt(stored))
+    return facts, stored
 
 
 def _provider_key(facts: KeyFacts, secret: str) -> ProviderKey:

@@ -45,9 +45,12 @@ def remove_key(key_id: UUID) -> str:
 @keys.post("/keys/<uuid:key_id>/test")
 @for_operators
 @keys.output(KeyTestOut)
-@keys.doc(security="bearer", responses=[403, 404, 503])
+@keys.doc(security="bearer", responses=[403, 404, 409, 429, 503])
 def test_key(key_id: UUID) -> KeyTestOut:
-    """Make one call with a key, reserved within its limits, and tell what came of it."""
+    """Make one call with a key, reserved within its limits, and tell what came of it.
+
+    409 for a key that is switched off, or while somebody tests it. A person may do it 10 times a minute.
+    """
     return KeyTestOut.model_validate(key_acts.test_key(key_id))
 
 
