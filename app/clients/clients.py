@@ -175,11 +175,13 @@ def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
                 f"{wanted.lower()} belongs to no client: an operator of the installation."
             )
         return UUID(str(person.tenant_id))
+    # First, because SQL may have written a short name that reads as an id.
+    if found := connection.execute(_BY_SLUG, {"slug": wanted.lower()}).scalar_one():
+        return UUID(str(found))
     try:
         id_ = UUID(wanted)
     except ValueError:
-        found = connection.execute(_BY_SLUG, {"slug": wanted.lower()}).scalar_one()
-        return UUID(str(found)) if found else None
+        return None
     found = connection.execute(_BY_ID, {"id": id_}).scalar_one_or_none()
     return UUID(str(found)) if found else id_
 

@@ -17,6 +17,7 @@ from app.clients.key_limits import check_limits, windows_as_json
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
+from app.plain_text import require_plain
 from app.settings import get_settings
 
 PROVIDERS = ("mailtester",)
@@ -157,6 +158,7 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
         or " " in secret
     ):
         raise InvalidInput("A key has 8 to 512 printable characters without spaces.")
+    require_plain("Notes", new.notes or "", lines=True)
     check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
     limits = {
         "spacing_ms": new.spacing_ms,
@@ -238,8 +240,9 @@ def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> None:
 
     if not isinstance(will_be("is_enabled"), bool):
         raise InvalidInput("Enabled is true or false.")
-    if not isinstance(will_be("notes"), str | None):
+    if not isinstance(wanted.get("notes"), str | None):
         raise InvalidInput("Notes are text.")
+    require_plain("Notes", wanted.get("notes") or "", lines=True)
     per_window, seconds = will_be("requests_per_window"), will_be("window_seconds")
     first = () if per_window is None else ((per_window, seconds),)
     extra = will_be("extra_windows")

@@ -2,6 +2,7 @@
 
 from app.clients.capacity import Capacity
 from app.clients.clients import ClientRow
+from app.plain_text import escaped
 
 
 def welcome(client: ClientRow, capacity: Capacity) -> str:
@@ -16,7 +17,7 @@ def welcome(client: ClientRow, capacity: Capacity) -> str:
     )
     return f"""Subject: Your Dedicated Email Verification Setup is Ready
 
-Hi {client.name},
+Hi {escaped(client.name)},
 
 Your dedicated email verification infrastructure is now live!
 

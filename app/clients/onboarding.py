@@ -12,6 +12,7 @@ from app.clients.clients import ClientRow, LaneChange, get_client, lock_client, 
 from app.clients.keys import NewKey, add_key, keys_of
 from app.clients.new_client import check_new, make_client
 from app.errors import Conflict, InvalidInput, NotFound
+from app.plain_text import require_plain
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
 _PERSON = text("SELECT id, tenant_id, tenant_slug FROM auth_user(:email)")
@@ -57,8 +58,8 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
     not there, `InvalidInput`, or `Conflict` when the lane is another client's; then nothing of it is done.
     """
     queue = request.queue.strip()
-    if "\0" in f"{queue}{request.notes or ''}":
-        raise InvalidInput("The lane's name and the notes are text that people can read.")
+    require_plain("The lane's name", queue)
+    require_plain("Notes", request.notes or "", lines=True)
     if queue == VERIFICATION:
         raise InvalidInput(
             f"{VERIFICATION} is the shared lane. A lane of its own is named {DEDICATED_PREFIX}client-acme."

@@ -19,6 +19,7 @@ from app.clients.printing import (
     to_json,
 )
 from app.clients.worker_files import FORMATS, WorkerFormat, worker_files
+from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
 
@@ -101,7 +102,7 @@ def show_worker(name: str, *, kind: WorkerFormat, keys_in_environment: bool) -> 
         client = get_client(connection, name, presence())
         keys = [key for key in client_keys(connection, client) if key.id and key.is_enabled]
         files = worker_files(client, keys_in_environment, keys)
-    click.echo(files[kind], nl=False)
+    click.echo(escaped(files[kind], keep="\n"), nl=False)
 
 
 @click.command("message")
