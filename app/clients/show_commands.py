@@ -7,7 +7,7 @@ from app.clients.capacity import capacity
 from app.clients.clients import get_client, history, list_clients
 from app.clients.command_line import provider_limits
 from app.clients.keys import KeyFacts, client_keys, serving_keys
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.clients.printing import (
     audit_line,
     capacity_line,
@@ -112,11 +112,8 @@ def show_message(name: str) -> None:
     with owner() as connection:
         client = get_client(connection, name, presence())
         serving = serving_keys(connection, client)
-    if not client.is_dedicated or not any(key.tenant_id == client.id for key in serving):
-        click.echo(
-            f"Not true yet: {client.slug} has no lane in use, or no key of its own in force. See `clients show {client.slug}`.",
-            err=True,
-        )
+    if warning := not_yet(client, serving):
+        click.echo(f"{warning} See `clients show {client.slug}`.", err=True)
     click.echo(welcome(client, capacity(serving)), nl=False)
 
 

@@ -4,7 +4,7 @@ from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.clients import ClientRow
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.console.clients_forms import done_or_said, fields, read
 from app.console.frame import pages
 from app.http import client_acts as acts
@@ -54,6 +54,7 @@ def client(slug: str) -> str:
         files=acts.files_of(detail, keys_in_environment=wanted) if detail.client.has_lane else {},
         asked=asked,
         message=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
         events=events,
         older=encode_event(events[-1].id) if is_more else None,
     )

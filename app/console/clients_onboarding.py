@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from app.clients.capacity import capacity
 from app.clients.clients import ClientRow
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.clients.onboarding import Onboarding
 from app.console.clients_forms import fields, lane_words, pasted_keys, read, status_of
 from app.console.clients_keys import LIMITS
@@ -118,6 +118,7 @@ def client_ready(slug: str) -> ResponseReturnValue:
         password=_password(),
         files=acts.files_of(detail),
         message=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
     )
 
 

@@ -35,12 +35,14 @@ from routing import queues
 class ClientDetail:
     """A client with its keys. `platform_keys`: whether the platform's serve it; `capacity` is of those that do.
 
-    `keys` are its own with their health, `usable` those of them that are enabled, wherever they are.
+    `keys` are its own with their health, `usable` those of them that are enabled, wherever they are; `serving` are those,
+    whosever, that verify its rows.
     """
 
     client: ClientRow
     keys: list[KeyRow]
     usable: list[KeyFacts]
+    serving: list[KeyFacts]
     platform_keys: bool
     capacity: Capacity
 
@@ -97,7 +99,7 @@ def _detail(connection: Connection, name: str) -> ClientDetail:
     serving = serving_keys(connection, client)
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]
-    return ClientDetail(client, own, usable, by_platform, capacity(serving))
+    return ClientDetail(client, own, usable, serving, by_platform, capacity(serving))
 
 
 def read_history(

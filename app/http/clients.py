@@ -4,7 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response, make_response
 
 from app.clients.clients import AuditRow, LaneChange
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.http import client_acts as acts
 from app.http.auth import for_operators
 from app.http.client_acts import ClientDetail
@@ -136,9 +136,12 @@ def show_worker(slug: str, query_data: WorkerIn) -> WorkerOut:
 @clients.output(MessageOut)
 @clients.doc(security="bearer", responses=[403, 404])
 def show_message(slug: str) -> MessageOut:
-    """Show a message for the client: what it has, and how fast it is."""
+    """Show a message for the client: what it has, and how fast it is. `warning` says why it is not true yet."""
     detail = acts.read_detail(slug)
-    return MessageOut(text=welcome(detail.client, detail.capacity))
+    return MessageOut(
+        text=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
+    )
 
 
 def _page(query: ClientListIn) -> tuple[int, int | None]:

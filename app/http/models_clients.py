@@ -9,13 +9,22 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.http.models import Input, Out
 from app.http.models_operators import KeyOut
 
 KeyPolicy = Literal["own", "platform", "own_then_platform"]
 WorkerFormat = Literal["env", "procfile", "compose", "kubernetes"]
+SHORTEST_SECRET, LONGEST_SECRET = 8, 512
 _WINDOW = re.compile(r"(\d{1,9})\s*(?:/|in|per)\s*(\d{1,9})\s*s?")
 
 
@@ -44,6 +53,27 @@ Notes = Annotated[Annotated[str, Field(max_length=500)] | None, Optional]
 Count = Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, Optional]
 
 
+def _check_secret(secret: SecretStr) -> SecretStr:
+    if not SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET:
+        raise ValueError(f"A key has {SHORTEST_SECRET} to {LONGEST_SECRET} characters")
+    return secret
+
+
+Secret = Annotated[
+    SecretStr,
+    AfterValidator(_check_secret),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "writeOnly": True,
+            "minLength": SHORTEST_SECRET,
+            "maxLength": LONGEST_SECRET,
+        }
+    ),
+]
+
+
 class WindowIn(Input):
     requests: int = Field(ge=1, le=1_000_000_000)
     seconds: int = Field(ge=1, le=86_400)
@@ -63,7 +93,7 @@ class KeyLimitsIn(Input):
 
 
 class KeyIn(KeyLimitsIn):
-    secret: SecretStr = Field(min_length=8, max_length=512, description="Never sent back.")
+    secret: Secret = Field(description="Never sent back.")
     provider: Literal["mailtester"] = "mailtester"
 
 
@@ -273,6 +303,7 @@ class WorkerOut(Out):
 
 class MessageOut(Out):
     text: str
+    warning: str | None = Field(description="Why it is not true yet; null: it is.")
 
 
 class AuditEventOut(Out):
