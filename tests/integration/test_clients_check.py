@@ -244,7 +244,8 @@ def test_a_worker_with_another_queue_or_client(
     owner_sql("DELETE FROM workers WHERE id IN (:a, :b)", {"a": wrong_queue, "b": stranger})
     assert {"Queue names agree", "Worker alive"} <= failed(lines)
     assert f"VERIFICATION_QUEUE={QUEUE}" in str(lines["Queue names agree"].remedy)
-    assert f"DEDICATED_CLIENT_ID={acme.id}" in str(lines["Worker alive"].remedy)
+    assert acme.tenant
+    assert f"DEDICATED_CLIENT_ID={acme.tenant.id}" in str(lines["Worker alive"].remedy)
 
 
 @pytest.mark.parametrize(
