@@ -9,7 +9,7 @@ from app.console.clients_forms import done_or_said, fields, pasted_keys, read, s
 from app.console.frame import pages
 from app.errors import InvalidInput, LanewayError
 from app.http import client_acts, key_acts
-from app.http.models_clients import KeyChangeIn, KeysIn
+from app.http.models_keys import KeyChangeIn, KeysIn
 from app.jobs.provider_keys import KeyRow
 
 LIMITS = ("spacing_ms", "per_30s", "daily_limit", "reset_hour", "extra_windows", "notes")

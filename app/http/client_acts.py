@@ -25,7 +25,8 @@ from app.db.scope import system_scope
 from app.errors import InvalidInput
 from app.http.auth import require_account
 from app.http.extensions import broker, dispatch_soon, provider_limits
-from app.http.models_clients import ClientChangeIn, KeyIn, KeyLimitsIn, OnboardIn
+from app.http.models_clients import ClientChangeIn, OnboardIn
+from app.http.models_keys import KeyIn, KeyLimitsIn
 from app.jobs.provider_keys import KeyRow, key_overview
 from app.settings import get_settings
 from routing import queues

@@ -9,21 +9,23 @@ from app.http import client_acts as acts
 from app.http.auth import for_operators
 from app.http.client_acts import ClientDetail
 from app.http.models_clients import (
+    ClientChangeIn,
+    ClientListIn,
+    ClientSearchIn,
+    OnboardIn,
+    WorkerIn,
+)
+from app.http.models_clients_out import (
     AuditEventOut,
     AuditListOut,
     CapacityOut,
     ClientChangedOut,
-    ClientChangeIn,
     ClientDetailOut,
-    ClientListIn,
     ClientListOut,
     ClientOut,
-    ClientSearchIn,
     LaneChangeOut,
     MessageOut,
     OnboardedOut,
-    OnboardIn,
-    WorkerIn,
     WorkerOut,
 )
 from app.http.models_operators import KeyOut

@@ -18,7 +18,7 @@ from app.http.auth import require_account
 from app.http.client_acts import acting, signing, windows
 from app.http.extensions import broker, provider_limits
 from app.http.limits import check_key_test
-from app.http.models_clients import KeyChangeIn
+from app.http.models_keys import KeyChangeIn
 from app.jobs.provider_keys import KeyRow, find_key
 from app.settings import get_settings
 

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 
 from app.http import client_acts, key_acts
 from app.http.auth import for_operators
-from app.http.models_clients import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
+from app.http.models_keys import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
 from app.http.models_operators import KeyOut
 
 keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
