@@ -64,6 +64,14 @@ class Contradiction(Conflict):
     """It is not there already: something else is that can't stand beside it."""
 
 
+class Overtaken(LanewayError):
+    """Somebody else changed the same thing at this moment, and one of the two had to give way; nothing of it was done."""
+
+    code = "overtaken"
+    status = 409
+    title = "Somebody else was quicker"
+
+
 class TooLarge(LanewayError):
     code = "too_large"
     status = 413

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -14,6 +15,7 @@ from routing import queues as queue_names
 from routing.worker_configs import ClientLane, find_client
 from tasks import worker_mode
 from tasks.presence import Presence
+from tasks.runtime import runtime
 from tasks.worker_mode import DedicatedLane, EnvironmentKey
 
 log = structlog.get_logger(__name__)
@@ -36,7 +38,14 @@ def greet(queues: list[str]) -> Presence:
         keys=[public_facts(key) for key in keys],
     )
     if settings.worker_mode == "dedicated":
-        presence.client_ids = [lane.client for lane in _greet_clients(settings, keys)]
+        clients = _greet_clients(settings, keys)
+        # By their tenants: a person who moves takes neither keys nor worker along.
+        presence.client_ids = list(clients.values())
+        presence.keys = [
+            {**public_facts(key), "client_id": key.client_id and str(clients[key.client_id])}
+            for key in keys
+        ]
+        runtime.owners.update(clients)
     return presence
 
 
@@ -70,7 +79,8 @@ def check_clients(lanes: Sequence[DedicatedLane]) -> tuple[list[ClientLane], lis
     return clients, [warning for warning in warnings if warning]
 
 
-def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> list[DedicatedLane]:
+def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> dict[UUID, UUID]:
+    """Return which tenant each client of the environment is, in their order."""
     lanes = worker_mode.dedicated_lanes(settings)
     clients, warnings = check_clients(lanes)
     with_keys = {key.client_id for key in keys}
@@ -82,7 +92,7 @@ def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> list[D
     print(banner(lanes, keys), flush=True)
     for warning in warnings:
         log.warning("dedicated_queue_mismatch", detail=warning)
-    return lanes
+    return {lane.client: client.tenant_id for lane, client in zip(lanes, clients, strict=True)}
 
 
 def _find_clients(lanes: Sequence[DedicatedLane]) -> list[ClientLane | None]:

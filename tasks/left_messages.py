@@ -12,12 +12,9 @@ from app.db.scope import system_scope
 from app.jobs import release as ledger
 from tasks.lost_messages import name_of, task_id
 
-#: Lanes that were left within this time are looked at: many looks each.
-LOOK_BACK_SECONDS = 60.0
-_LEFT = text("""
-    SELECT DISTINCT from_queue FROM audit_log(NULL, 200)
-    WHERE action = 'lane.changed' AND at > clock_timestamp() - make_interval(secs => :seconds)
-""")
+#: Lanes that were left within this time are looked at: many looks each, also where Redis or all workers were away meanwhile.
+LOOK_BACK_SECONDS = 600.0
+_LEFT = text("SELECT queue FROM lanes_left(:seconds)")
 
 
 def remove_left_messages(client: "redis.Redis") -> int:

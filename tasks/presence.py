@@ -37,7 +37,7 @@ class Presence:
     mode: str
     slots: int
     queues: Sequence[str]
-    #: The clients of a dedicated worker, as its environment names them.
+    #: The clients of a dedicated worker, by their tenants.
     client_ids: Sequence[UUID] = ()
     #: What people may see of the keys in this process's environment, as `workers.environment_keys` has it.
     keys: list[dict[str, Any]] = field(default_factory=list)

@@ -42,6 +42,8 @@ class Runtime:
         self._recorded: deque[tuple[float, int]] = deque()
         #: Rows recorded by lane and client; written with the presence.
         self.usage = LaneUsage()
+        #: Client of a dedicated worker -> tenant, as they were when it began.
+        self.owners: dict[UUID, UUID] = {}
         self._on_close: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._on_keys: list[Callable[[], None]] = []
         #: Asks the dispatcher for a round; the bootstep puts its own here.

@@ -45,6 +45,7 @@ class VerificationTools:
             self._usage,
             runtime.in_thread,
             environment=environment_keys(settings),
+            owners=runtime.owners,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 
 from app.accounts import tenants, users
 from app.accounts.command_line import if_missing_option, maybe_there, owner, read_stdin
+from app.plain_text import escaped
 
 tenants_cli = AppGroup("tenants", help="The clients of this installation.")
 users_cli = AppGroup("users", help="The people who may sign in.")
@@ -36,7 +37,7 @@ def list_tenants() -> None:
         for row in tenants.list_tenants(connection):
             lane = row.queue or "shared"
             click.echo(
-                f"{row.slug}\t{row.name}\tweight {row.weight}\t{row.users} users\t{lane}\t{row.id}"
+                f"{row.slug}\t{escaped(row.name)}\tweight {row.weight}\t{row.users} users\t{lane}\t{row.id}"
             )
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, InvalidInput, NotFound
+from app.plain_text import require_plain
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _INSERT = text(
@@ -35,10 +36,21 @@ def check_tenant(name: str, slug: str) -> None:
     """Raise `InvalidInput` for a name or a slug that no client can have."""
     if not name.strip():
         raise InvalidInput("A tenant needs a name.")
+    require_plain("A name", name)
     if not _SLUG.fullmatch(slug):
         raise InvalidInput(
             "A slug has lower-case letters, digits and hyphens, at most 63: acme-gmbh."
         )
+    if _reads_as_id(slug):
+        raise InvalidInput(f"The slug {slug} reads as an id: it would be taken for another client.")
+
+
+def _reads_as_id(slug: str) -> bool:
+    try:
+        UUID(slug)
+    except ValueError:
+        return False
+    return True
 
 
 def find_tenant_id(owner: Connection, slug: str) -> UUID:

@@ -7,6 +7,7 @@ from app.clients.clients import get_client
 from app.clients.command_line import provider_limits, transaction
 from app.clients.printing import to_json
 from app.clients.show_commands import json_option, name_argument, presence
+from app.plain_text import escaped
 from app.settings import get_settings
 
 
@@ -40,8 +41,10 @@ def check_client(name: str, *, address: str | None, seconds: float, as_json: boo
     if as_json:
         click.echo(to_json(lines))
     for line in [] if as_json else lines:
-        click.echo(f"{'ok' if line.ok else 'failed'}\t{line.name}: {line.detail}")
+        click.echo(
+            escaped(f"{'ok' if line.ok else 'failed'}\t{line.name}: {line.detail}", keep="\t")
+        )
         if line.remedy:
-            click.echo(f"\t-> {line.remedy}")
+            click.echo(escaped(f"\t-> {line.remedy}", keep="\t"))
     if not all(line.ok for line in lines):
         raise SystemExit(1)

@@ -84,7 +84,7 @@ def queue_names(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
         return failed(
             name,
             "no live worker says it is this client's",
-            f"Start it with the environment that `clients worker {client.slug}` prints (DEDICATED_CLIENT_ID={client.user_id}).",
+            f"Start it with the environment that `clients worker {client.slug}` prints (DEDICATED_CLIENT_ID={client.id}).",
         )
     return passed(name, f"{client.configured_queue} in the row and in VERIFICATION_QUEUE")
 
@@ -112,8 +112,8 @@ def worker_alive(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
         return failed(
             name,
             f"{names} consumes this lane for {'other clients' if several else 'another client'}",
-            f"Name {client.user_id} in its DEDICATED_CLIENT_ID, at the place of the queue, and restart it."
+            f"Name {client.id} in its DEDICATED_CLIENT_ID, at the place of the queue, and restart it."
             if several
-            else f"Set DEDICATED_CLIENT_ID={client.user_id} there and restart it.",
+            else f"Set DEDICATED_CLIENT_ID={client.id} there and restart it.",
         )
     return passed(name, ", ".join(worker.described() for worker in there))

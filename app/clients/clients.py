@@ -25,6 +25,7 @@ __all__ = [
     "get_client",
     "history",
     "list_clients",
+    "lock_client",
     "remove",
     "rollback",
     "watch_lane",
@@ -36,6 +37,7 @@ _ONE = text("SELECT * FROM clients_overview(:presence, ARRAY[CAST(:tenant AS uui
 _BY_EMAIL = text("SELECT tenant_id FROM auth_user(:email)")
 _BY_ID = text("SELECT tenant_id, queue FROM client_lane(:id)")
 _BY_SLUG = text("SELECT tenant_id_of(:slug)")
+_LOCK = text("SELECT lock_client(:tenant)")
 _SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
 _SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
 _REMOVE = text("SELECT client_remove_lane(:tenant)")
@@ -88,6 +90,11 @@ class ClientRow:
     def is_dedicated(self) -> bool:
         """Whether it has a lane of its own, also while its work falls back to the shared one."""
         return bool(self.is_active) and self.configured_queue != VERIFICATION
+
+    @property
+    def has_lane(self) -> bool:
+        """Whether there is a lane of its own, in use or not, that a worker could be started for (`worker_files`)."""
+        return self.worker_mode == "dedicated" and self.configured_queue is not None
 
 
 @dataclass(frozen=True)
@@ -168,11 +175,13 @@ def _find_tenant(connection: Connection, wanted: str) -> UUID | None:
                 f"{wanted.lower()} belongs to no client: an operator of the installation."
             )
         return UUID(str(person.tenant_id))
+    # First, because SQL may have written a short name that reads as an id.
+    if found := connection.execute(_BY_SLUG, {"slug": wanted.lower()}).scalar_one():
+        return UUID(str(found))
     try:
         id_ = UUID(wanted)
     except ValueError:
-        found = connection.execute(_BY_SLUG, {"slug": wanted.lower()}).scalar_one()
-        return UUID(str(found)) if found else None
+        return None
     found = connection.execute(_BY_ID, {"id": id_}).scalar_one_or_none()
     return UUID(str(found)) if found else id_
 
@@ -183,7 +192,10 @@ def history(
     limit: int = 50,
     before: int | None = None,
 ) -> list[AuditRow]:
-    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from. At most 500."""
+    """Return what was changed, newest first: of a client or of all; `before` is the id to go on from.
+
+    At most 501: the longest page, and whether there is another.
+    """
     values = {"tenant": tenant_id, "limit": max(1, limit), "before": before}
     return [AuditRow(**row._mapping) for row in connection.execute(_AUDIT, values)]
 
@@ -203,6 +215,11 @@ def change_settings(
     if changes is None:
         raise NotFound("There is no such client; `clients list` shows them.")
     return {name: (old, new) for name, (old, new) in changes.items()}
+
+
+def lock_client(connection: Connection, tenant_id: UUID) -> None:
+    """Wait until nobody else changes this client's lane, and keep others waiting until the end of the transaction."""
+    connection.execute(_LOCK, {"tenant": tenant_id})
 
 
 def rollback(connection: Connection, tenant_id: UUID) -> LaneChange:
@@ -238,6 +255,8 @@ def remove(connection: Connection, tenant_id: UUID) -> LaneChange:
 
 def watch_lane(connection: Connection, tenant_id: UUID, act: Callable[[], object]) -> LaneChange:
     """Do `act` and return what it changed of the client's lane, as the audit of this transaction tells it."""
+    with refusals_explained():
+        lock_client(connection, tenant_id)
     before = _lane(connection, tenant_id)
     newest = max((row.id for row in history(connection, tenant_id, 1)), default=0)
     with refusals_explained():

@@ -6,14 +6,16 @@ No transaction is open while the provider is called: what is needed is read befo
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import aiohttp
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from app.clients.actor import Transaction
 from app.clients.key_audit import note_test
-from app.errors import NotFound
+from app.clients.keys import key_facts
+from app.errors import Conflict, Misconfigured, NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
 from app.verification.key_forms import stored_key
@@ -71,22 +73,33 @@ def test_key(
     """Ask the provider about `address` with a stored key; tell the limiter and the audit how it went.
 
     Costs one call of the key. Takes up to `seconds` to get its turn and as long again to be answered. Any verdict is fine;
-    an error says why. Raises `NotFound`, `Misconfigured` for a secret that can't be read, `LimitsUnavailable`.
+    an error says why, also that the stored secret can't be read. Raises `NotFound`, `Conflict` for a key that is switched
+    off, `LimitsUnavailable`.
     """
     with transaction() as connection:
-        key = _read_key(connection, key_id)
-    tried = asyncio.run(_try(key, limiter, settings, address, seconds))
+        row = _read_key(connection, key_id)
+    try:
+        key = stored_key(row)
+    except Misconfigured as error:
+        tried = KeyTest(ok=False, detail=error.message, outcome=error.code)
+    else:
+        tried = asyncio.run(_try(key, limiter, settings, address, seconds))
     with transaction() as connection:
         note_test(connection, key_id, ok=tried.ok, outcome=tried.outcome, ms=tried.ms)
     return tried
 
 
-def _read_key(connection: Connection, key_id: UUID) -> ProviderKey:
-    """Return the key as workers have it: with the limits in force and their version, so that it brings them along."""
+def _read_key(connection: Connection, key_id: UUID) -> Row[Any]:
+    """Return the key's row as workers have it: with the limits in force and their version, so that it brings them along."""
+    facts = key_facts(connection, key_id)
+    if not facts.is_enabled:
+        raise Conflict(
+            f"The key …{facts.hint} is switched off, so no call is made with it. Switch it on first."
+        )
     row = connection.execute(_KEY, {"key": key_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
-    return stored_key(row)
+    return row
 
 
 async def _try(

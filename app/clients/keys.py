@@ -19,16 +19,18 @@ from app.clients.shared_keys import check_addition, check_change, facts_of, lock
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput, NotFound
+from app.plain_text import require_plain
+from app.settings import get_settings
 
 PROVIDERS = ("mailtester",)
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 
-_ALL = text("SELECT * FROM keys_overview()")
+_ALL = text("SELECT * FROM keys_overview(NULL, :presence)")
 #: NULL: the platform's.
-_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
+_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)], :presence)")
 _ONE = text("""
-    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id]) o WHERE o.id = :key
+    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id], :presence) o WHERE o.id = :key
 """)
 _ADD = text(
     "SELECT key_add(:tenant, :provider, :fingerprint, :secret, :hint, CAST(:limits AS jsonb))"
@@ -75,7 +77,8 @@ class NewKey:
 class KeyFacts:
     """A key without its secret. `id` is None for one of a live worker's environment (`source`).
 
-    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none.
+    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none. One of an
+    environment is where its worker consumes the client's lane in force.
     """
 
     id: UUID | None
@@ -108,12 +111,12 @@ class KeyFacts:
 
 def list_keys(connection: Connection) -> list[KeyFacts]:
     """Return every key, the platform's first, then by client: the stored ones and those of live workers' environments."""
-    return [_facts(row) for row in connection.execute(_ALL)]
+    return [_facts(row) for row in connection.execute(_ALL, _presence())]
 
 
 def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
     """Return what is known of a stored key. Raises `NotFound`."""
-    row = connection.execute(_ONE, {"key": key_id}).one_or_none()
+    row = connection.execute(_ONE, {"key": key_id, **_presence()}).one_or_none()
     if row is None:
         raise _no_such_key()
     return _facts(row)
@@ -121,7 +124,12 @@ def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
 
 def keys_of(connection: Connection, tenant_id: UUID | None) -> list[KeyFacts]:
     """Return the keys of a tenant, or of the platform (None), enabled or not, in force or not."""
-    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id})]
+    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id, **_presence()})]
+
+
+def _presence() -> dict[str, float]:
+    """Return within which time a worker must have been seen for the keys that it carries to count."""
+    return {"presence": get_settings().presence_timeout_seconds}
 
 
 def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
@@ -157,6 +165,7 @@ def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID
         raise InvalidInput(
             "A key has no comma and no semicolon: they stand between the keys in MAILTESTER_API_KEYS. Several keys go one by one."
         )
+    require_plain("Notes", new.notes or "", lines=True)
     check_limits(new.spacing_ms, new.windows, new.daily_limit, new.reset_hour)
     limits = {
         "spacing_ms": new.spacing_ms,
@@ -252,8 +261,9 @@ def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> KeyFacts:
 
     if not isinstance(will_be("is_enabled"), bool):
         raise InvalidInput("Enabled is true or false.")
-    if not isinstance(will_be("notes"), str | None):
+    if not isinstance(wanted.get("notes"), str | None):
         raise InvalidInput("Notes are text.")
+    require_plain("Notes", wanted.get("notes") or "", lines=True)
     per_window, seconds = will_be("requests_per_window"), will_be("window_seconds")
     first = () if per_window is None else ((per_window, seconds),)
     extra = will_be("extra_windows")

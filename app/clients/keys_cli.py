@@ -13,6 +13,7 @@ from app.clients.command_line import WINDOW, owner, provider_limits, transaction
 from app.clients.key_audit import reset_key
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
+from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
 
@@ -139,7 +140,7 @@ def edit_key(
     with owner() as connection:
         changes = keys.edit_key(connection, key_id, **settings)
     for name, (old, new) in changes.items():
-        click.echo(f"{name} {old} -> {new}")
+        click.echo(escaped(f"{name} {old} -> {new}"))
     if not changes:
         click.echo("nothing changed: it was so")
 
@@ -169,7 +170,7 @@ def test_one_key(key_id: UUID, *, address: str) -> None:
             transaction, key_id, limiter=limiter, settings=get_settings(), address=address
         )
     took = f", {tried.ms} ms" if tried.ms is not None else ""
-    click.echo(f"{'ok' if tried.ok else 'failed'} {tried.detail}{took}")
+    click.echo(escaped(f"{'ok' if tried.ok else 'failed'} {tried.detail}{took}"))
     if not tried.ok:
         raise SystemExit(1)
 

@@ -18,6 +18,7 @@ from app.clients.clients import (
 from app.clients.command_line import owner
 from app.clients.printing import change_line
 from app.clients.show_commands import name_argument, presence
+from app.plain_text import escaped
 
 
 def _change(name: str, act: Callable[[Connection, UUID], LaneChange]) -> None:
@@ -113,6 +114,7 @@ def set_client(
         client = get_client(connection, name, presence())
         changes = change_settings(connection, client.id, **settings)
     for key, (old, new) in changes.items():
-        click.echo(f"{key} {'none' if old is None else old} -> {'none' if new is None else new}")
+        before, after = ("none" if value is None else value for value in (old, new))
+        click.echo(escaped(f"{key} {before} -> {after}"))
     if not changes:
         click.echo("nothing changed: it was so")

@@ -1,7 +1,18 @@
 """What the client is told when its lane is ready."""
 
+from collections.abc import Sequence
+
 from app.clients.capacity import Capacity
 from app.clients.clients import ClientRow
+from app.clients.keys import KeyFacts
+from app.plain_text import escaped
+
+
+def not_yet(client: ClientRow, serving: Sequence[KeyFacts]) -> str | None:
+    """Return why the message is not true yet; None: it is. `serving` are the keys that verify the client's rows."""
+    if client.is_dedicated and any(key.tenant_id == client.id for key in serving):
+        return None
+    return f"Not true yet: {client.slug} has no lane in use, or no key of its own in force."
 
 
 def welcome(client: ClientRow, capacity: Capacity) -> str:
@@ -16,7 +27,7 @@ def welcome(client: ClientRow, capacity: Capacity) -> str:
     )
     return f"""Subject: Your Dedicated Email Verification Setup is Ready
 
-Hi {client.name},
+Hi {escaped(client.name)},
 
 Your dedicated email verification infrastructure is now live!
 

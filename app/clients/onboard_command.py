@@ -12,6 +12,7 @@ from app.clients.command_line import one_each, owner
 from app.clients.keys import NewKey, client_keys, serving_keys
 from app.clients.onboarding import Onboarded, Onboarding, onboard
 from app.clients.printing import capacity_line, change_line, limits_of
+from app.plain_text import escaped
 
 _PER_KEY = "Once for all keys, or once for each in their order."
 
@@ -119,7 +120,9 @@ def _lines(files: Iterable[Path], *, key_stdin: bool) -> list[str]:
 
 def _tell(done: Onboarded) -> None:
     client = done.client
-    click.echo(f"client {client.slug} ({client.name}), {client.user_email} {client.user_id}")
+    click.echo(
+        escaped(f"client {client.slug} ({client.name}), {client.user_email} {client.user_id}")
+    )
     if done.password:
         click.echo(f"password {done.password}")
     click.echo(change_line(done.change))

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from app.accounts.users import normalise_email
-from app.clients.clients import ClientRow, LaneChange, get_client, watch_lane
+from app.clients.clients import ClientRow, LaneChange, get_client, lock_client, watch_lane
 from app.clients.keys import NewKey, add_key, in_one_order, keys_of
 from app.clients.new_client import check_new, make_client
 from app.errors import Conflict, Contradiction, InvalidInput, NotFound
+from app.plain_text import require_plain
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
 _PERSON = text("SELECT id, tenant_id, tenant_slug FROM auth_user(:email)")
@@ -57,8 +58,8 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
     not there, `InvalidInput`, or `Conflict` when the lane is another client's; then nothing of it is done.
     """
     queue = request.queue.strip()
-    if "\0" in f"{queue}{request.notes or ''}":
-        raise InvalidInput("The lane's name and the notes are text that people can read.")
+    require_plain("The lane's name", queue)
+    require_plain("Notes", request.notes or "", lines=True)
     if queue == VERIFICATION:
         raise InvalidInput(
             f"{VERIFICATION} is the shared lane. A lane of its own is named {DEDICATED_PREFIX}client-acme."
@@ -68,6 +69,8 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
         raise InvalidInput("The same key is given twice.")
     with connection.begin_nested():
         user_id, tenant_id, password = _person(connection, request)
+        # Before the keys: two who add the same ones in another order would wait for each other.
+        lock_client(connection, tenant_id)
         key_ids, added = _add_keys(connection, tenant_id, request.keys)
         hint = ",".join(key.hint for key in request.keys) or None
         change = watch_lane(
@@ -92,7 +95,15 @@ def _person(connection: Connection, request: Onboarding) -> tuple[UUID, UUID, st
     person = _find_person(connection, request)
     if person is not None:
         return person.id, person.tenant_id, None
-    made = make_client(connection, *_new(request))
+    try:
+        with connection.begin_nested():
+            made = make_client(connection, *_new(request))
+    except Conflict:
+        # The same order, sent twice, may have been carried out since the person was looked for.
+        person = _find_person(connection, request)
+        if person is None:
+            raise
+        return person.id, person.tenant_id, None
     return made.user_id, made.tenant_id, made.password
 
 

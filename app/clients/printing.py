@@ -1,4 +1,7 @@
-"""What the command line prints of clients, keys and changes: for people, and as JSON for programs. Secrets never."""
+"""What the command line prints of clients, keys and changes: for people, and as JSON for programs. Secrets never.
+
+Whatever stands in the database, nothing printed here steers a terminal.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +12,7 @@ from typing import Any
 from app.clients.capacity import capacity, describe
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts
+from app.plain_text import escaped
 from routing.rate_limits.limits import KeyState
 
 #: What nobody needs to see of a key.
@@ -17,7 +21,8 @@ _UNSEEN = ("fingerprint",)
 
 def to_json(value: object) -> str:
     """Return JSON; moments in ISO 8601, ids as text."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    return escaped(text, keep="\n")
 
 
 def _plain(value: object) -> object:
@@ -44,7 +49,11 @@ def client_line(client: ClientRow) -> str:
     attention = ", ".join(remarks(client))
     workers = f"{client.workers} worker{'' if client.workers == 1 else 's'}"
     line = f"{client.slug}\t{client.queue}\t{work}\t{workers}\t{client.keys} own keys"
-    return f"{line}\t{attention}" if attention else line
+    return _line(f"{line}\t{attention}" if attention else line)
+
+
+def _line(text: str) -> str:
+    return escaped(text, keep="\t")
 
 
 def remarks(client: ClientRow) -> Iterator[str]:
@@ -66,6 +75,10 @@ def moment(at: datetime | None) -> str:
 
 def client_lines(client: ClientRow) -> Iterator[str]:
     """Yield a client's facts, one a line."""
+    yield from map(_line, _client_lines(client))
+
+
+def _client_lines(client: ClientRow) -> Iterator[str]:
     configured = client.configured_queue or "none, so the shared one"
     use = "in use" if client.is_dedicated else "not in use"
     yield f"client {client.slug} ({client.name}) {client.id}"
@@ -100,7 +113,7 @@ def key_line(key: KeyFacts, states: Mapping[str, KeyState]) -> str:
     if states:
         parts.append(f"health {state.state if state else 'unknown'}, {key.used_today:,} today")
     parts.append(str(key.id or key.notes))
-    return "\t".join(parts)
+    return _line("\t".join(parts))
 
 
 def limits_of(key: KeyFacts) -> str:
@@ -121,7 +134,7 @@ def change_line(change: LaneChange) -> str:
     """Return what moved."""
     if not change.is_change:
         return f"lane {change.to_queue}, as before: nothing moved"
-    return (
+    return _line(
         f"lane {change.from_queue} -> {change.to_queue}, {change.chunks_moved} waiting chunks moved"
     )
 
@@ -133,6 +146,6 @@ def audit_line(row: AuditRow) -> str:
         if row.to_queue
         else json.dumps(row.details, ensure_ascii=False, sort_keys=True)
     )
-    return (
+    return _line(
         f"{row.id}\t{moment(row.at)}\t{row.actor}\t{row.tenant_slug or '-'}\t{row.action}\t{what}"
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from app.errors import InvalidInput
+from app.plain_text import require_plain
 
 KeyPolicy = Literal["own_then_platform", "own", "platform"]
 KEY_POLICIES: tuple[KeyPolicy, ...] = get_args(KeyPolicy)
@@ -23,6 +24,7 @@ def check_settings(settings: Mapping[str, object]) -> None:
 def _check_name(value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput("A client needs a name.")
+    require_plain("A name", value)
 
 
 def _check_policy(value: object) -> None:

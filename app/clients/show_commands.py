@@ -7,7 +7,7 @@ from app.clients.capacity import capacity
 from app.clients.clients import get_client, history, list_clients
 from app.clients.command_line import provider_limits
 from app.clients.keys import KeyFacts, client_keys, serving_keys
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.clients.printing import (
     audit_line,
     capacity_line,
@@ -19,6 +19,7 @@ from app.clients.printing import (
     to_json,
 )
 from app.clients.worker_files import FORMATS, WorkerFormat, worker_files
+from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
 
@@ -101,7 +102,7 @@ def show_worker(name: str, *, kind: WorkerFormat, keys_in_environment: bool) -> 
         client = get_client(connection, name, presence())
         keys = [key for key in client_keys(connection, client) if key.id and key.is_enabled]
         files = worker_files(client, keys_in_environment, keys)
-    click.echo(files[kind], nl=False)
+    click.echo(escaped(files[kind], keep="\n"), nl=False)
 
 
 @click.command("message")
@@ -111,11 +112,8 @@ def show_message(name: str) -> None:
     with owner() as connection:
         client = get_client(connection, name, presence())
         serving = serving_keys(connection, client)
-    if not client.is_dedicated or not any(key.tenant_id == client.id for key in serving):
-        click.echo(
-            f"Not true yet: {client.slug} has no lane in use, or no key of its own in force. See `clients show {client.slug}`.",
-            err=True,
-        )
+    if warning := not_yet(client, serving):
+        click.echo(f"{warning} See `clients show {client.slug}`.", err=True)
     click.echo(welcome(client, capacity(serving)), nl=False)
 
 

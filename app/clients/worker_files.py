@@ -43,7 +43,7 @@ def worker_files(
         )
     mode = {
         "WORKER_MODE": "dedicated",
-        "DEDICATED_CLIENT_ID": str(client.user_id),
+        "DEDICATED_CLIENT_ID": str(client.id),
         "VERIFICATION_QUEUE": client.configured_queue,
     }
     limits = _limits(keys) if keys_in_environment else {}

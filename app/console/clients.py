@@ -4,7 +4,7 @@ from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.clients import ClientRow
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.console.clients_forms import done_or_said, fields, read
 from app.console.frame import pages
 from app.http import client_acts as acts
@@ -47,14 +47,14 @@ def client(slug: str) -> str:
     events, is_more = acts.read_history(detail.client.id, EVENTS_ON_A_CLIENT, None)
     asked = request.args.get("keys")
     wanted = asked == "environment" if asked in {"environment", "database"} else None
-    has_lane = detail.client.configured_queue is not None
     return render_template(
         "console/client.html",
         client=detail.client,
         detail=detail,
-        files=acts.files_of(detail, keys_in_environment=wanted) if has_lane else {},
+        files=acts.files_of(detail, keys_in_environment=wanted) if detail.client.has_lane else {},
         asked=asked,
         message=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
         events=events,
         older=encode_event(events[-1].id) if is_more else None,
     )

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from app.clients.clients import LaneChange
 from app.console.formats import number
-from app.errors import InvalidInput, LanewayError
-from app.http.problems import field_errors
+from app.errors import InvalidInput, LanewayError, TooManyRequests
+from app.http.problems import field_errors, note_failure
 
 M = TypeVar("M", bound=BaseModel)
 #: The labels of the forms, for what the models say of a field.
@@ -64,12 +64,24 @@ def pasted_keys() -> list[str]:
 
 
 def done_or_said(act: Callable[[], str], target: str) -> ResponseReturnValue:
-    """Carry an act out and go to `target`, where its words, or what was in the way, are shown."""
+    """Carry an act out and go to `target`, where its words, or what was in the way, are shown.
+
+    That there were too many is answered at once, with the time to wait.
+    """
     try:
         flash(act(), "done")
+    except TooManyRequests:
+        raise
     except LanewayError as error:
+        note_failure(error)
         flash(error.message, "bad")
     return redirect(target, code=303)
+
+
+def status_of(error: LanewayError) -> int:
+    """Return the status of a form that is shown again with what is wrong; what is the installation's own fault is logged."""
+    note_failure(error)
+    return error.status
 
 
 def lane_words(change: LaneChange | None) -> str:

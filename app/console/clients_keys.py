@@ -5,11 +5,11 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.console.clients_forms import done_or_said, fields, pasted_keys, read
+from app.console.clients_forms import done_or_said, fields, pasted_keys, read, status_of
 from app.console.frame import pages
 from app.errors import InvalidInput, LanewayError
 from app.http import client_acts, key_acts
-from app.http.models_clients import KeyChangeIn, KeysIn
+from app.http.models_keys import KeyChangeIn, KeysIn
 from app.jobs.provider_keys import KeyRow
 
 LIMITS = ("spacing_ms", "per_30s", "daily_limit", "reset_hour", "extra_windows", "notes")
@@ -39,7 +39,7 @@ def key_add(slug: str) -> ResponseReturnValue:
         asked = read(KeysIn, {"keys": [{"secret": secret, **limits} for secret in secrets]})
         added = client_acts.add_keys(slug, asked.keys)
     except LanewayError as error:
-        return _new_page(slug, error), error.status
+        return _new_page(slug, error), status_of(error)
     flash(f"{len(added)} key{'' if len(added) == 1 else 's'} added.", "done")
     return redirect(url_for("console.client", slug=slug, _anchor="keys"), code=303)
 
@@ -65,7 +65,7 @@ def key_change(key_id: UUID) -> ResponseReturnValue:
     try:
         changed = key_acts.change_key(key_id, read(KeyChangeIn, fields(*LIMITS)))
     except InvalidInput as error:
-        return _key_page(key_acts.read_key(key_id), error), error.status
+        return _key_page(key_acts.read_key(key_id), error), status_of(error)
     flash(f"The key …{changed.hint} is changed. Workers follow within seconds.", "done")
     return redirect(home_of_key(changed), code=303)
 

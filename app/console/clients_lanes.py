@@ -4,7 +4,7 @@ from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.clients import ClientRow
-from app.console.clients_forms import done_or_said, fields, lane_words, read
+from app.console.clients_forms import done_or_said, fields, lane_words, read, status_of
 from app.console.frame import pages
 from app.errors import LanewayError
 from app.http import client_acts as acts
@@ -46,7 +46,7 @@ def client_move(slug: str) -> ResponseReturnValue:
         _, change = acts.change_client(slug, read(ClientChangeIn, wanted))
     except LanewayError as error:
         page = _lane_page(acts.read_client(slug), wanted.get("queue", ""), error)
-        return page, error.status
+        return page, status_of(error)
     flash(lane_words(change), "done")
     return redirect(url_for("console.client", slug=slug), code=303)
 

@@ -12,9 +12,9 @@ from flask.typing import ResponseReturnValue
 
 from app.clients.capacity import capacity
 from app.clients.clients import ClientRow
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.clients.onboarding import Onboarding
-from app.console.clients_forms import fields, lane_words, pasted_keys, read
+from app.console.clients_forms import fields, lane_words, pasted_keys, read, status_of
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
 from app.console.sealed import seal, unseal
@@ -42,7 +42,7 @@ def client_review() -> ResponseReturnValue:
         order = _read_form()
         return _review_page(order, None)
     except LanewayError as error:
-        return _form_page(request.form, error), error.status
+        return _form_page(request.form, error), status_of(error)
 
 
 def _read_form() -> OnboardIn:
@@ -74,12 +74,12 @@ def client_confirm() -> ResponseReturnValue:
     try:
         order = _unseal(request.form.get("sealed", ""))
     except LanewayError as error:
-        return _form_page({}, error), error.status
+        return _form_page({}, error), status_of(error)
     try:
         order = read(OnboardIn, _with_limits(order))
         done = acts.onboard(order)
     except LanewayError as error:
-        return _again(order, error), error.status
+        return _again(order, error), status_of(error)
     session["onboarded"] = lane_words(done.change)
     if done.password:
         session["password"] = seal(PASSWORD, require_account().id, done.password)
@@ -105,9 +105,11 @@ def _with_limits(order: OnboardIn) -> dict[str, Any]:
 
 
 @pages.get("/clients/<slug>/ready")
-def client_ready(slug: str) -> str:
+def client_ready(slug: str) -> ResponseReturnValue:
     """Show what is left to do after onboarding: start the worker, tell the client."""
     detail = acts.read_detail(slug)
+    if not detail.client.has_lane:
+        return redirect(url_for("console.client", slug=slug))
     return render_template(
         "console/client_ready.html",
         client=detail.client,
@@ -116,6 +118,7 @@ def client_ready(slug: str) -> str:
         password=_password(),
         files=acts.files_of(detail),
         message=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
     )
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from app.errors import Conflict, Forbidden, InvalidInput, LanewayError
+from app.errors import Conflict, Forbidden, InvalidInput, LanewayError, Overtaken
 
 #: SQLSTATEs, PostgreSQL's appendix A.
 _UNIQUE, _CHECK, _RIGHTS, _REFERENCE = "23505", "23514", "42501", "23503"
+_DEADLOCK = "40P01"
 _WRONG_VALUES = ("22", "23502")
 #: Constraints whose own words would help nobody.
 _SAID = {
@@ -29,7 +30,7 @@ _SAID = {
 
 @contextmanager
 def refusals_explained() -> Iterator[None]:
-    """Turn a refusal of the database into `Conflict`, `InvalidInput` or `Forbidden` with its hint; other errors pass."""
+    """Turn a refusal of the database into `Conflict`, `InvalidInput`, `Forbidden` or `Overtaken`; other errors pass."""
     try:
         yield
     except DBAPIError as error:
@@ -49,6 +50,8 @@ def explain(error: DBAPIError) -> LanewayError | None:
     message = known or (f"{said} {hint}" if hint else said)
     if code == _UNIQUE:
         return Conflict(message)
+    if code == _DEADLOCK:
+        return Overtaken("Somebody else changed this just now. Look at it again, then try again.")
     if code == _RIGHTS:
         return Forbidden("Only the installation's command line may do this.")
     if code in {_CHECK, _REFERENCE} or code.startswith(_WRONG_VALUES):

@@ -20,11 +20,13 @@ from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, in_one_orde
 from app.clients.new_client import suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
+from app.db.refusals import refusals_explained
 from app.db.scope import system_scope
 from app.errors import InvalidInput
 from app.http.auth import require_account
 from app.http.extensions import broker, dispatch_soon, provider_limits
-from app.http.models_clients import ClientChangeIn, KeyIn, KeyLimitsIn, OnboardIn
+from app.http.models_clients import ClientChangeIn, OnboardIn
+from app.http.models_keys import KeyIn, KeyLimitsIn
 from app.jobs.provider_keys import KeyRow, key_overview
 from app.settings import get_settings
 from routing import queues
@@ -34,21 +36,23 @@ from routing import queues
 class ClientDetail:
     """A client with its keys. `platform_keys`: whether the platform's serve it; `capacity` is of those that do.
 
-    `keys` are its own with their health, `usable` those of them that are enabled, wherever they are.
+    `keys` are its own with their health, `usable` those of them that are enabled, wherever they are; `serving` are those,
+    whosever, that verify its rows.
     """
 
     client: ClientRow
     keys: list[KeyRow]
     usable: list[KeyFacts]
+    serving: list[KeyFacts]
     platform_keys: bool
     capacity: Capacity
 
 
 @contextmanager
 def signing() -> Iterator[Connection]:
-    """Open a transaction in the name of who asks."""
+    """Open a transaction in the name of who asks; what the database refuses, also at the commit, is explained."""
     account = require_account()
-    with system_scope() as connection:
+    with refusals_explained(), system_scope() as connection:
         acting_as(connection, account.email)
         yield connection
 
@@ -96,7 +100,7 @@ def _detail(connection: Connection, name: str) -> ClientDetail:
     serving = serving_keys(connection, client)
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]
-    return ClientDetail(client, own, usable, by_platform, capacity(serving))
+    return ClientDetail(client, own, usable, serving, by_platform, capacity(serving))
 
 
 def read_history(
@@ -161,7 +165,8 @@ def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneC
         elif "active" in asked.model_fields_set:
             switch = rules.enable if asked.active else rules.rollback
             change = switch(connection, client.id)
-        return _detail(connection, client.slug), change
+    # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
+    return read_detail(client.slug), change
 
 
 def _move(connection: Connection, client: ClientRow, queue: str) -> LaneChange:
@@ -178,7 +183,7 @@ def remove_lane(name: str) -> tuple[ClientDetail, LaneChange | None]:
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         change = rules.remove(connection, client.id)
-        return _detail(connection, client.slug), change
+    return read_detail(client.slug), change
 
 
 def add_keys(name: str, keys: Sequence[KeyIn]) -> list[UUID]:

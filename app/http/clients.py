@@ -4,26 +4,28 @@ from apiflask import APIBlueprint
 from flask import Response, make_response
 
 from app.clients.clients import AuditRow, LaneChange
-from app.clients.message import welcome
+from app.clients.message import not_yet, welcome
 from app.http import client_acts as acts
 from app.http.auth import for_operators
 from app.http.client_acts import ClientDetail
 from app.http.models_clients import (
+    ClientChangeIn,
+    ClientListIn,
+    ClientSearchIn,
+    OnboardIn,
+    WorkerIn,
+)
+from app.http.models_clients_out import (
     AuditEventOut,
     AuditListOut,
     CapacityOut,
     ClientChangedOut,
-    ClientChangeIn,
     ClientDetailOut,
-    ClientListIn,
     ClientListOut,
     ClientOut,
-    ClientSearchIn,
     LaneChangeOut,
     MessageOut,
     OnboardedOut,
-    OnboardIn,
-    WorkerIn,
     WorkerOut,
 )
 from app.http.models_operators import KeyOut
@@ -136,9 +138,12 @@ def show_worker(slug: str, query_data: WorkerIn) -> WorkerOut:
 @clients.output(MessageOut)
 @clients.doc(security="bearer", responses=[403, 404])
 def show_message(slug: str) -> MessageOut:
-    """Show a message for the client: what it has, and how fast it is."""
+    """Show a message for the client: what it has, and how fast it is. `warning` says why it is not true yet."""
     detail = acts.read_detail(slug)
-    return MessageOut(text=welcome(detail.client, detail.capacity))
+    return MessageOut(
+        text=welcome(detail.client, detail.capacity),
+        warning=not_yet(detail.client, detail.serving),
+    )
 
 
 def _page(query: ClientListIn) -> tuple[int, int | None]:

@@ -1,7 +1,10 @@
 """What operators do to one key, for the API and the pages alike. `client_acts.py` says how an act is carried out."""
 
-from uuid import UUID
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID, uuid4
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from app.clients.key_audit import reset_key as reset_and_note
@@ -10,12 +13,18 @@ from app.clients.key_test import test_key as make_test_call
 from app.clients.keys import edit_key
 from app.clients.keys import remove_key as take_away
 from app.db.scope import system_scope
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
+from app.http.auth import require_account
 from app.http.client_acts import acting, signing, windows
 from app.http.extensions import broker, provider_limits
-from app.http.models_clients import KeyChangeIn
+from app.http.limits import check_key_test
+from app.http.models_keys import KeyChangeIn
 from app.jobs.provider_keys import KeyRow, find_key
 from app.settings import get_settings
+
+_UNDER_TEST = "laneway:key-test"
+#: A test gets its turn and its answer within 20 seconds; one whose process died holds its key up no longer than this.
+LONGEST_TEST_SECONDS = 60
 
 
 def read_key(key_id: UUID) -> KeyRow:
@@ -41,7 +50,8 @@ def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:
         settings["is_enabled"] = asked.enabled
     with acting() as connection:
         edit_key(connection, key_id, **settings)
-        return _read(connection, key_id)
+    # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
+    return read_key(key_id)
 
 
 def remove_key(key_id: UUID) -> None:
@@ -51,8 +61,30 @@ def remove_key(key_id: UUID) -> None:
 
 
 def test_key(key_id: UUID) -> KeyTest:
-    """Make one call with a key, within its limits."""
-    return make_test_call(signing, key_id, limiter=provider_limits(), settings=get_settings())
+    """Make one call with a key, within its limits.
+
+    Raises `TooManyRequests` for a person who tests a lot, `Conflict` while somebody tests this very key.
+    """
+    check_key_test(require_account().id)
+    with _nobody_else_tests(key_id):
+        return make_test_call(signing, key_id, limiter=provider_limits(), settings=get_settings())
+
+
+@contextmanager
+def _nobody_else_tests(key_id: UUID) -> Iterator[None]:
+    """Have one test of a key at a time. Without Redis none is made anyway: its limits can't be asked."""
+    name, mine = f"{_UNDER_TEST}:{key_id}", uuid4().hex
+    client = broker().client
+    with suppress(RedisError, OSError):
+        if not client.set(name, mine, nx=True, ex=LONGEST_TEST_SECONDS):
+            raise Conflict("This key is being tested right now. Wait for its answer.")
+    try:
+        yield
+    finally:
+        # A test that took longer than any should may have lost its place to another.
+        with suppress(RedisError, OSError):
+            if client.get(name) == mine:
+                client.delete(name)
 
 
 def reset_key(key_id: UUID) -> KeyRow:

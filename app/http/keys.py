@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 
 from app.http import client_acts, key_acts
 from app.http.auth import for_operators
-from app.http.models_clients import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
+from app.http.models_keys import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
 from app.http.models_operators import KeyOut
 
 keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
@@ -45,9 +45,12 @@ def remove_key(key_id: UUID) -> str:
 @keys.post("/keys/<uuid:key_id>/test")
 @for_operators
 @keys.output(KeyTestOut)
-@keys.doc(security="bearer", responses=[403, 404, 503])
+@keys.doc(security="bearer", responses=[403, 404, 409, 429, 503])
 def test_key(key_id: UUID) -> KeyTestOut:
-    """Make one call with a key, reserved within its limits, and tell what came of it."""
+    """Make one call with a key, reserved within its limits, and tell what came of it.
+
+    409 for a key that is switched off, or while somebody tests it. A person may do it 10 times a minute.
+    """
     return KeyTestOut.model_validate(key_acts.test_key(key_id))
 
 

@@ -3,13 +3,15 @@
 Without Redis the limits go on in this process's memory (looser: each process counts for itself) and a metric counts
 the requests concerned. Sign-in has limits of its own, by address and by e-mail, so that neither many addresses against
 one person nor one address against many gets far. What one address may use up of an e-mail's limit is a small part of
-it: nobody can lock somebody else out from one place.
+it: nobody can lock somebody else out from one place. A test of a key is a call that costs money and keeps a thread for
+seconds: it has a limit of its own, by person.
 """
 
 import hashlib
 import ipaddress
 import math
 import time
+from uuid import UUID
 
 import structlog
 from flask import Flask, Response, request, session
@@ -62,6 +64,10 @@ limiter = Limiter(
     in_memory_fallback_enabled=True,
     swallow_errors=True,
 )
+#: Tests of keys by one person, over the API and the pages together.
+KEY_TEST_LIMIT = "10 per minute"
+#: What the log says where no store can count.
+_NOT_LIMITED = {"login": "login_not_limited", "key_test": "key_test_not_limited"}
 upload_limit = limiter.limit(lambda: get_settings().upload_limit, override_defaults=False)
 
 
@@ -70,22 +76,27 @@ def check_login(email: str) -> None:
     name = hashlib.sha256(normalise_email(email).encode()).hexdigest()[:32]
     settings = get_settings()
     # In this order: an attempt that the address may not make any more does not count for the e-mail.
-    for scope, key, limits in (
-        ("address", address(), settings.login_limit),
-        ("email", name, settings.login_email_limit),
-    ):
-        for limit in parse_many(limits):
-            try:
-                if limiter.limiter.hit(limit, "login", scope, key):
-                    continue
-                ends = limiter.limiter.get_window_stats(limit, "login", scope, key).reset_time
-            except Exception as error:  # noqa: BLE001 - whatever the store raises: people must be able to sign in
-                log.warning("login_not_limited", error=type(error).__name__)
+    said = "Too many attempts to sign in. Wait a little and try again."
+    _count(settings.login_limit, "login", "address", address(), said=said)
+    _count(settings.login_email_limit, "login", "email", name, said=said)
+
+
+def check_key_test(person: UUID) -> None:
+    """Count a test of a key by a person. Raises `TooManyRequests` with the seconds to wait."""
+    said = f"A person may test keys {KEY_TEST_LIMIT}. Wait a little and try again."
+    _count(KEY_TEST_LIMIT, "key_test", str(person), said=said)
+
+
+def _count(limits: str, *names: str, said: str) -> None:
+    for limit in parse_many(limits):
+        try:
+            if limiter.limiter.hit(limit, *names):
                 continue
-            raise TooManyRequests(
-                "Too many attempts to sign in. Wait a little and try again.",
-                retry_after=max(1, math.ceil(ends - time.time())),
-            )
+            ends = limiter.limiter.get_window_stats(limit, *names).reset_time
+        except Exception as error:  # noqa: BLE001 - whatever the store raises: people must be able to sign in
+            log.warning(_NOT_LIMITED[names[0]], error=type(error).__name__)
+            continue
+        raise TooManyRequests(said, retry_after=max(1, math.ceil(ends - time.time())))
 
 
 def _count_fallback(response: Response) -> Response:

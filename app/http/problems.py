@@ -68,7 +68,14 @@ class Problem:
         }
 
 
+def note_failure(error: LanewayError) -> None:
+    """Log an error that is the installation's own, wherever it is shown."""
+    if error.status >= 500:
+        log.error("request_failed", code=error.code, detail=error.message)
+
+
 def _from_laneway(error: LanewayError) -> Problem:
+    note_failure(error)
     return Problem(
         error.status, error.code, error.title, error.message, error.retry_after, error.extra
     )

@@ -104,7 +104,7 @@ def lane_overview(
     own |= {row.queue for row in watch.values() if row.fallback_since}
     per_tenant = {row.kind for row in connection.execute(_KINDS) if row.per_tenant}
     workers = {row.queue: row for row in connection.execute(_WORKERS, presence)}
-    book = KeyBook(connection)
+    book = KeyBook(connection, presence_seconds)
     lengths = _lengths(redis, {row.queue for row in rows})
     seen = [
         _Seen(

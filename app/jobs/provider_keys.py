@@ -9,12 +9,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from app.errors import Misconfigured, Unavailable
+from app.settings import get_settings
 from routing.rate_limits.limits import KeyLimits, KeyState, Window
 
-_ALL = text("SELECT * FROM keys_overview()")
-_OF_CLIENT = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)])")
+_ALL = text("SELECT * FROM keys_overview(NULL, :presence)")
+_OF_CLIENT = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)], :presence)")
 _ONE = text("""
-    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id]) o WHERE o.id = :key
+    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id], :presence) o WHERE o.id = :key
 """)
 
 
@@ -49,7 +50,7 @@ class KeyRow:
     next_free_at: datetime | None
     throttled_count: int
     spacing_multiplier: float
-    #: "database", or "environment": carried by a live worker, and then in force for its client.
+    #: "database", or "environment": carried by a live worker, and in force where that consumes its client's lane in force.
     source: str
     notes: str | None
     #: Further windows: [{"requests": 1000, "seconds": 3600}].
@@ -64,14 +65,17 @@ def key_overview(
     connection: Connection, limiter: KeyStates | None, tenant_id: UUID | None = None
 ) -> list[KeyRow]:
     """Return every key, the platform's first, or those of one client. Needs no tenant's scope."""
+    presence = {"presence": get_settings().presence_timeout_seconds}
     if tenant_id is None:
-        return _with_states(connection.execute(_ALL).all(), limiter)
-    return _with_states(connection.execute(_OF_CLIENT, {"tenant": tenant_id}).all(), limiter)
+        return _with_states(connection.execute(_ALL, presence).all(), limiter)
+    values = {"tenant": tenant_id, **presence}
+    return _with_states(connection.execute(_OF_CLIENT, values).all(), limiter)
 
 
 def find_key(connection: Connection, limiter: KeyStates | None, key_id: UUID) -> KeyRow | None:
     """Return a stored key as it stands; None: there is no such key."""
-    found = _with_states(connection.execute(_ONE, {"key": key_id}).all(), limiter)
+    values = {"key": key_id, "presence": get_settings().presence_timeout_seconds}
+    found = _with_states(connection.execute(_ONE, values).all(), limiter)
     return found[0] if found else None
 
 

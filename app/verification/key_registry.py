@@ -1,7 +1,7 @@
 """Which keys serve which client in this process.
 
 Keys of a dedicated worker's environment serve the client that they are named for, and nobody else; they win over the
-table's. Otherwise the client's policy decides between its own enabled keys of the database and the platform's; keys of a
+table's. Where a person names the client, it is the one of when the worker began: who moves takes no keys along. Otherwise the client's policy decides between its own enabled keys of the database and the platform's; keys of a
 shared worker's environment stand for the platform's. Clients that share keys share one `KeyPool`, which takes them in
 turns by their weights. Rows are read again when PostgreSQL notifies an edit, and every half minute in case a notice was
 missed; what nobody has used for an hour is dropped.
@@ -9,13 +9,13 @@ missed; what nobody has used for an hour is dropped.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 
 from app.db.scope import tenant_scope
 from app.errors import Misconfigured
@@ -45,6 +45,9 @@ _CLIENT = text("""
         ARRAY(SELECT c FROM unnest(CAST(:clients AS uuid[])) AS c
             WHERE c = tenants.id OR c IN (SELECT id FROM users)) AS named
     FROM tenants
+""")
+_OWNERS = text("""
+    SELECT c AS named, l.tenant_id FROM unnest(CAST(:clients AS uuid[])) AS c CROSS JOIN LATERAL client_lane(c) l
 """)
 _KEYS = text("SELECT * FROM keys_for(:tenant, :provider)")
 
@@ -85,6 +88,7 @@ class KeyRegistry:
         in_thread: InThread,
         *,
         environment: Iterable[EnvironmentKey] = (),
+        owners: Mapping[UUID, UUID] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -96,6 +100,8 @@ class KeyRegistry:
         self._environment: dict[UUID | None, list[ProviderKey]] = {}
         for key in environment:
             self._environment.setdefault(key.client_id, []).append(provider_key(key))
+        #: Client id -> tenant id, as it was first looked up (`owners`: when the worker began).
+        self._owners: dict[UUID, UUID] = dict(owners or {})
         #: Tenant id -> weight; the pools look here at every turn.
         self._weights: dict[str, float] = {}
         self._pools: dict[str, _Kept] = {}
@@ -172,6 +178,7 @@ class KeyRegistry:
 
         def read() -> _Choice:
             with tenant_scope(tenant_id) as connection:
+                self._know_owners(connection, clients)
                 client = connection.execute(_CLIENT, {"clients": clients}).one_or_none()
                 rows = connection.execute(_KEYS, {"tenant": tenant_id, "provider": PROVIDER}).all()
             if client is None:
@@ -181,10 +188,21 @@ class KeyRegistry:
 
         return await self._in_thread(read)
 
+    def _know_owners(self, connection: Connection, clients: Sequence[UUID]) -> None:
+        """Look up once whom the environment's clients stand for; one that is not there yet may come."""
+        if unknown := [client for client in clients if client not in self._owners]:
+            for row in connection.execute(_OWNERS, {"clients": unknown}):
+                self._owners.setdefault(row.named, row.tenant_id)
+
     def _choose(self, tenant_id: UUID, client: Row[Any], rows: Sequence[Row[Any]]) -> _Choice:
         weight = float(client.weight)
-        if client.named:
-            carried = [key for named in client.named for key in self._environment[named]]
+        for moved in (named for named in client.named if self._owners.get(named) != tenant_id):
+            log.warning("environment_keys_refused", client_id=str(moved), tenant_id=str(tenant_id))
+        named = [
+            named for named in self._environment if named and self._owners.get(named) == tenant_id
+        ]
+        if named:
+            carried = [key for name in named for key in self._environment[name]]
             return _Choice(f"environment:{tenant_id}", carried, weight)
         # Also without keys a pool of its own: the platform's is shared, and must not be emptied for one client.
         if client.key_policy == "own" or any(row.tenant_id is not None for row in rows):

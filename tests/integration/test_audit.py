@@ -226,3 +226,12 @@ def test_the_log_is_read_backwards_in_pages_and_by_client(world: World) -> None:
     assert page[0].id > page[1].id
     assert [e.tenant_slug for e in read(before=page[-1].id)] == ["acme", "acme"]
     assert [e.details["weight"] for e in read(world.tenants["acme"])] == [[2, 3], [1, 2]]
+
+
+def test_the_longest_page_can_tell_that_there_is_more(world: World) -> None:
+    run(
+        world,
+        "INSERT INTO audit_events (actor, action) SELECT 'op', 'x' FROM generate_series(1, 600)",
+    )
+    with system_scope(world.app) as c:
+        assert len(c.execute(text("SELECT * FROM audit_log(NULL, 1000)")).all()) == 501

@@ -81,7 +81,7 @@ def test_a_worker_for_several_others_is_a_stranger(world: World, people: dict[st
     names, alive = lines(world)
     assert (names.ok, alive.ok) == (False, False)
     assert alive.detail == "w consumes this lane for other clients"
-    assert str(alive.remedy).startswith(f"Name {people['acme']} in its DEDICATED_CLIENT_ID")
+    assert str(alive.remedy).startswith(f"Name {world.tenants['acme']} in its DEDICATED_CLIENT_ID")
     assert all(line.ok for line in lines(world, "birch"))
 
 

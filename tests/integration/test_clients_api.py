@@ -321,7 +321,7 @@ def test_what_a_worker_is_started_with_names_keys_by_their_end(
     answer = operator.get(path, query_string={"format": kind, "keys": "environment"})
     assert answer.json["format"] == kind
     assert queue_of(acme) in answer.json["text"]
-    assert str(person.id) in answer.json["text"]
+    assert str(acme.id) in answer.json["text"]
     assert SECRET not in answer.text
     assert operator.get(path, query_string={"format": "toml"}).status_code == 422
 

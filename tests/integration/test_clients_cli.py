@@ -231,7 +231,8 @@ def test_worker_and_message_are_printed(cli: FlaskCliRunner, person: Person) -> 
     onboard(cli, person)
     env = run(cli, "clients", "worker", slug, "--keys-in-environment").output
     assert f"VERIFICATION_QUEUE={lane_of(person)}" in env
-    assert f"DEDICATED_CLIENT_ID={person.id}" in env
+    assert person.tenant
+    assert f"DEDICATED_CLIENT_ID={person.tenant.id}" in env
     assert "MAILTESTER_API_KEYS=<key ending in …w012>,<key ending in …z789>" in env
     assert "MAILTESTER" not in run(cli, "clients", "worker", slug).output
     kinds = [

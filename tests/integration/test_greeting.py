@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -9,6 +10,7 @@ from app.db.scope import system_scope
 from app.errors import Misconfigured
 from app.settings import get_settings
 from tasks.greeting import check_clients, greet
+from tasks.runtime import runtime
 from tasks.worker_mode import dedicated_lanes
 from tests.conftest import Environment
 from tests.integration.client_world import ACME, add_client, give_lane, new_id, run
@@ -50,9 +52,11 @@ def test_one_client_is_told_by_the_worker_and_by_its_keys(clients: World, become
     person = person_of(clients, "acme")
     become(person, ACME, "secret-key-a789", "100")
     presence = greet([ACME])
-    assert str(presence.client_id) == person
-    assert [str(client) for client in presence.client_ids] == [person]
-    assert [(key["client_id"], key["hint"]) for key in presence.keys] == [(person, "a789")]
+    acme = clients.tenants["acme"]
+    assert presence.client_id == acme
+    assert presence.client_ids == [acme]
+    assert [(key["client_id"], key["hint"]) for key in presence.keys] == [(str(acme), "a789")]
+    assert runtime.owners[UUID(person)] == acme
 
 
 def test_of_several_clients_each_key_tells_whose_it_is(
@@ -74,7 +78,7 @@ def test_of_several_clients_each_key_tells_whose_it_is(
     assert "secret-key" not in told
     assert told.count("Client ID:") == 2
     [row] = clients.rows("SELECT client_id, client_ids::text[] FROM workers")
-    assert row == {"client_id": None, "client_ids": [acme, birch]}
+    assert row == {"client_id": None, "client_ids": [str(clients.tenants["acme"]), birch]}
 
 
 def test_only_clients_with_keys_here_have_their_holds_lifted(clients: World, become: Any) -> None:

@@ -17,7 +17,7 @@ from app.verification.key_usage import KeyUsage
 from routing.rate_limits.limiter import AsyncLimiter
 from tasks.worker_mode import EnvironmentKey
 from tests.conftest import Environment
-from tests.integration.client_world import run
+from tests.integration.client_world import give_lane, run
 from tests.integration.ledger_world import World
 
 CARRIED = EnvironmentKey(SecretStr("carried-key-0001"), 250, 100, 165)
@@ -203,6 +203,7 @@ def test_operators_see_which_keys_are_in_force(client: World) -> None:
     assert in_force() == {(None, "database")}
     choose(client, "own")
     person = client.add_user("acme", "acme@example.com")
+    give_lane(client, person)
     client.attend("verification-queue:client-acme", 8)
     run(
         client,

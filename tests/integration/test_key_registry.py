@@ -303,3 +303,25 @@ def test_an_edit_is_seen_at_the_next_use_also_one_that_comes_while_keys_are_read
         assert keys_of(pool) == named("owners-key", "second-key", "third-key")
 
     with_registry(act, redis_url)
+
+
+@pytest.mark.parametrize("known", ["at the start", "at the first use"])
+def test_who_moves_takes_no_keys_of_the_environment_along(
+    clients: World, redis_url: str, known: str
+) -> None:
+    """The old client's keys would verify the new client's rows."""
+    old, new = clients.tenants["owner"], clients.tenants["guest"]
+    person = clients.add_user("owner", "owner@example.com")
+
+    async def act(registry: KeyRegistry) -> None:
+        if known == "at the first use":
+            assert keys_of(await registry.pool_for(old)) == named("carried-key-0001")
+        with clients.owner.begin() as c:
+            c.execute(text("UPDATE users SET tenant_id = :t"), {"t": new})
+        registry.invalidate()
+        assert keys_of(await registry.pool_for(new)) == named("platform-key")
+        assert keys_of(await registry.pool_for(old)) == named("carried-key-0001")
+
+    owners = {person: old} if known == "at the start" else None
+    carried = [Carried(SecretStr("carried-key-0001"), client_id=person)]
+    with_registry(act, redis_url, environment=carried, owners=owners)

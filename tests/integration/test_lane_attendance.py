@@ -58,6 +58,35 @@ def test_a_client_falls_back_in_its_time_though_its_messages_were_lost(client: W
     assert client.rows("SELECT queue FROM lane_attendance") == []
 
 
+HELD = """INSERT INTO lane_holds (tenant_id, kind, until, reason)
+    SELECT id, 'verify', now() + interval '9 hours', 'daily_quota' FROM tenants"""
+
+
+def test_work_under_a_hold_waits_for_a_worker_too(world: World) -> None:
+    """Nothing of it is released, so nothing else tells that nobody is there."""
+    give_lane(world, add_client(world, "acme"))
+    world.attend(SHARED, 8)
+    world.submit("acme", 100, size=10)
+    run(world, "UPDATE tenants SET fallback_after_seconds = 60")
+    run(world, HELD)
+    assert world.release() == []
+    tend(world)
+    run(world, AN_HOUR_AGO)
+    assert long_unattended(world) == [ACME]
+    assert tend(world) == 1
+    assert {chunk.queue for chunk in world.release()} == {SHARED}, "the fall-back ends the hold"
+
+
+def test_a_hold_without_work_or_with_a_worker_is_nobodys_absence(world: World) -> None:
+    give_lane(world, add_client(world, "acme"))
+    run(world, HELD)
+    tend(world)
+    world.submit("acme", 100, size=10)
+    world.attend(ACME, 4)
+    tend(world)
+    assert world.rows("SELECT queue FROM lane_attendance") == []
+
+
 def test_it_ends_with_a_worker_also_while_nothing_is_released(client: World) -> None:
     tend(client)
     recall(client)

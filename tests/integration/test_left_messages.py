@@ -96,6 +96,21 @@ def test_live_wake_ups_stay_on_a_lane_that_was_left_and_taken_again(
     assert set(names(broker, ACME)) == live
 
 
+def test_what_was_left_while_many_others_moved_goes_too(
+    world: World, broker: "redis.Redis"
+) -> None:
+    """As in a bulk of onboardings, or while Redis was away."""
+    leave(world)
+    run(
+        world,
+        """INSERT INTO audit_events (actor, action, from_queue, to_queue)
+           SELECT 'op', 'lane.changed', 'verification-queue', 'verification-queue:client-' || n
+           FROM generate_series(1, 600) AS n""",
+    )
+    run(world, "UPDATE audit_events SET at = at - interval '9 minutes'")
+    assert remove_left_messages(broker) == 4
+
+
 def test_a_failing_housekeeping_keeps_no_work_back(
     world: World, app: Celery, broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:

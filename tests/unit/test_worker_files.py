@@ -127,7 +127,7 @@ def environments(*, in_environment: bool) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_worker_accepts_its_environment(kind: str) -> None:
     settings = read_settings(environments(in_environment=True)[kind])
-    assert worker_mode.dedicated_lanes(settings) == [worker_mode.DedicatedLane(USER, QUEUE)]
+    assert worker_mode.dedicated_lanes(settings) == [worker_mode.DedicatedLane(ACME.id, QUEUE)]
     first, second = worker_mode.environment_keys(settings)
     assert (first.spacing_ms, first.daily_limit, first.requests_per_30s) == (250, 500_000, 165)
     assert second.spacing_ms == 125
