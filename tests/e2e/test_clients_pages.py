@@ -185,6 +185,8 @@ def test_a_new_client_is_made_on_the_way_and_its_person_signs_in(
     expect(page.get_by_label("Queue")).to_have_value("verification-queue:client-hazel-sohne")
     page.get_by_role("button", name="Make and onboard Hazel").click()
     password = page.get_by_role("region", name=f"Password of {person}").inner_text()
+    # With its style: what is checked are sizes and contrasts.
+    page.wait_for_load_state("load")
     problems = page.evaluate(CHECKS)
     assert not problems, problems
     page.reload()

@@ -231,6 +231,14 @@ class LimiterAgainstModel(RuleBasedStateMachine):
             assert states[key_id].spacing_multiplier == pytest.approx(key.multiplier)
 
 
+class AHundredKeys(LimiterAgainstModel):
+    """The same with a hundred keys in one pool."""
+
+    @initialize(limits=some_limits((100,)))
+    def start(self, limits: list[KeyLimits]) -> None:
+        super().start(limits)
+
+
 @pytest.fixture
 def limits_url(redis_url: str) -> Iterator[str]:
     """Point the machine at a database of its own."""
@@ -239,11 +247,14 @@ def limits_url(redis_url: str) -> Iterator[str]:
     LimiterAgainstModel.url = ""
 
 
-def test_the_limiter_never_differs_from_the_model(limits_url: str) -> None:
+@pytest.mark.parametrize(("machine", "examples"), [(LimiterAgainstModel, 120), (AHundredKeys, 12)])
+def test_the_limiter_never_differs_from_the_model(
+    limits_url: str, machine: type[LimiterAgainstModel], examples: int
+) -> None:
     chosen = settings(
-        max_examples=120,
+        max_examples=examples,
         stateful_step_count=30,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(LimiterAgainstModel, settings=chosen)
+    run_state_machine_as_test(machine, settings=chosen)
