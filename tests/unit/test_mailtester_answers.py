@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.provider_calls import parse_header
 from app.provider_errors import (
     POLICIES,
     KeyEffect,
@@ -20,7 +21,6 @@ from app.provider_errors import (
     policy_of,
 )
 from app.verification.mailtester_answers import (
-    parse_header,
     parse_wait,
     raise_for_status,
     read_answer,
