@@ -13,8 +13,10 @@ from app.provider_errors import (
     KeyEffect,
     Limited,
     NotReady,
+    OutOfCredit,
     ProviderError,
     Rejected,
+    StillLooking,
     Throttled,
     Unauthorized,
     Unavailable,
@@ -157,6 +159,11 @@ def test_texts_are_fit_to_store_and_hide_the_key() -> None:
 def test_every_kind_of_error_has_a_policy() -> None:
     for kind in (Throttled, Limited, Unavailable, NotReady, Rejected, Unauthorized):
         assert kind in POLICIES
+    assert policy_of(OutOfCredit("x")) == policy_of(Unauthorized("x"))
+    assert policy_of(StillLooking("x")).counts_attempt, (
+        "a row that is looked for without end must end"
+    )
+    assert policy_of(StillLooking("x")).key_effect is KeyEffect.NONE
     assert policy_of(Throttled("x")).counts_attempt is False
     assert policy_of(Unauthorized("x")).key_effect is KeyEffect.OPEN
     assert policy_of(Rejected("x")).retry is False
