@@ -11,7 +11,10 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.apollo import Apollo
+from sandbox.clearbit import Clearbit
 from sandbox.control import Answering, Control, put_keys
+from sandbox.hunter import Hunter
 from sandbox.mailtester import MailTester
 from sandbox.mode import Mode
 from sandbox.record import Record
@@ -28,6 +31,9 @@ class Sandbox:
         # A new provider is a file like mailtester.py and a line here.
         self._routes: dict[str, Answering] = {
             **MailTester(self.state).routes,
+            **Apollo(self.state).routes,
+            **Hunter(self.state).routes,
+            **Clearbit(self.state).routes,
             **Control(self.state).routes,
         }
         self._runner: web.ServerRunner | None = None
@@ -55,6 +61,7 @@ class Sandbox:
             self._flushing.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self.state.callbacks.close()
         self.state.record.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
