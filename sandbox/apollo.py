@@ -15,7 +15,7 @@ from aiohttp import web
 
 from sandbox.limits import DAY_MS
 from sandbox.people import Fate, Question
-from sandbox.state import State
+from sandbox.state import Answering, State
 from sandbox.vendor import Visit, answer_json
 
 PROVIDER: Final = "apollo"
@@ -35,7 +35,7 @@ class Apollo:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.routes = {
+        self.routes: dict[str, Answering] = {
             "/api/v1/people/match": self.match,
             "/api/v1/people/bulk_match": self.bulk_match,
         }

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from sandbox.mailtester import parse_query
 from sandbox.people import Question
-from sandbox.state import State
+from sandbox.state import Answering, State
 from sandbox.vendor import Visit, answer_json
 
 PROVIDER: Final = "clearbit"
@@ -33,7 +33,7 @@ class Clearbit:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.routes = {"/v2/combined/find": self.find}
+        self.routes: dict[str, Answering] = {"/v2/combined/find": self.find}
 
     async def find(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
         """Answer about one e-mail."""

@@ -12,7 +12,6 @@ POST /sandbox/reset    forget calls, counts, tokens and mode; the keys stay
 """
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,13 +20,11 @@ from aiohttp import web
 from sandbox.limits import KeyConfig
 from sandbox.mailtester import parse_query
 from sandbox.mode import Mode
-from sandbox.state import State
+from sandbox.state import Answering, State
 
 PAGE_LIMIT = 10_000
 #: What parsing raises when the JSON has another shape.
 BAD_JSON = (ValueError, KeyError, TypeError, AttributeError)
-
-Answering = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 class Control:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from sandbox.mailtester import parse_query
 from sandbox.people import Question
-from sandbox.state import State
+from sandbox.state import Answering, State
 from sandbox.vendor import Visit, answer_json
 
 PROVIDER: Final = "hunter"
@@ -29,7 +29,7 @@ class Hunter:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.routes = {"/v2/email-finder": self.find}
+        self.routes: dict[str, Answering] = {"/v2/email-finder": self.find}
 
     async def find(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
         """Answer one question of the Email Finder."""

@@ -1,11 +1,16 @@
 """What all simulated providers share: the keys with their meters, the mode, the record, later calls."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
 
 from sandbox.callbacks import Callbacks
 from sandbox.limits import KeyConfig, Meter
 from sandbox.mode import Mode
 from sandbox.record import Record
+
+#: Who answers a path: takes the request and the raw query.
+Answering = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 class State:

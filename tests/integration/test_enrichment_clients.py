@@ -1,16 +1,14 @@
 """The enrichment clients against the sandbox: real HTTP, the vendors' shapes, each error."""
 
 import asyncio
-import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import aiohttp
 import pytest
 
 from app.enrichment.lookup import Answer, Kind, Lookup
-from app.enrichment.provider import EnrichmentProvider, LateProvider, Outcome
-from app.enrichment.providers import PROVIDERS, build_chain
+from app.enrichment.provider import EnrichmentProvider, LateProvider
+from app.enrichment.providers import build_chain
 from app.errors import Misconfigured
 from app.provider_errors import (
     OutOfCredit,
@@ -22,90 +20,29 @@ from app.provider_errors import (
     Unavailable,
 )
 from app.settings import Settings
-from app.verification.departures import NotingRequest, departed
 from sandbox.process import RunningSandbox, run_sandbox
-
-KEY = "sk_secret-key-of-the-tests"
-Talk = Callable[[EnrichmentProvider], Awaitable[None]]
-NAMES = sorted(PROVIDERS)
+from tests.integration.enrichment_world import (
+    KEY,
+    NAMES,
+    answer_of,
+    ask,
+    fails_with,
+    for_finders,
+    settings_for,
+    talk,
+)
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[RunningSandbox]:
     with run_sandbox() as sandbox:
+        sandbox.put_keys({"key": KEY})
         yield sandbox
 
 
 @pytest.fixture(autouse=True)
 def clean(running: RunningSandbox) -> None:
-    running.put_keys(
-        {"key": KEY},
-        {"key": "one-burst", "windows": [[1, 10_000], [100, 60_000]]},
-        {"key": "one-minute", "windows": [[1, 60_000], [100, 3_600_000]], "daily_limit": 600},
-        {"key": "one-hour", "windows": [[50, 60_000], [1, 3_600_000]], "daily_limit": 600},
-        {"key": "one-day", "daily_limit": 1},
-        {"key": "one-answer", "quota": 1},
-    )
     running.reset()
-
-
-def settings_for(url: str, **more: Any) -> Settings:
-    urls = {f"{name}_base_url": url + "/" for name in NAMES}
-    fields = {"secret_key": "x" * 32, "encryption_keys": "x" * 44, "enrichment_chain": NAMES}
-    return Settings.model_validate({**fields, **urls, **more})
-
-
-def talk(url: str, name: str, conversation: Talk, seconds: float = 10) -> None:
-    """Have a conversation with one vendor's client, made as a process makes it."""
-
-    async def run() -> None:
-        settings = settings_for(url, provider_timeout_seconds=seconds)
-        async with aiohttp.ClientSession(request_class=NotingRequest) as session:
-            await conversation(PROVIDERS[name](session, settings))
-
-    asyncio.run(run())
-
-
-def ask(word: str, *wanted: str) -> Lookup:
-    """A lookup that every vendor can be asked; `word` begins the last name and the e-mail."""
-    return Lookup.of(
-        wanted or ["email", "company", "social"],
-        first_name="Annabella",
-        last_name=f"{word}-Secretname",
-        domain="secret-shop.example",
-        email="" if "email" in wanted else f"{word}-annabella@secret-shop.example",
-    )
-
-
-def for_finders(word: str) -> Lookup:
-    """As somebody who wants the e-mail asks, without one."""
-    return ask(word, "email")
-
-
-async def fails_with(
-    client: EnrichmentProvider, kind: type[ProviderError], word: str, key: str = KEY
-) -> ProviderError:
-    """Expect an error of exactly this kind that tells nothing of key, name or address."""
-    with pytest.raises(ProviderError) as caught:
-        await client.look_up([ask(word)], key)
-    error = caught.value
-    assert type(error) is kind
-    assert error.__context__ is None
-    assert error.__cause__ is None
-    shown = (
-        error.message
-        + repr(error)
-        + repr(vars(error))
-        + "".join(traceback.format_exception_only(error))
-    )
-    for private in (key, "Annabella", "Secretname", "secret-shop"):
-        assert private.lower() not in shown.lower()
-    return error
-
-
-def answer_of(outcome: Outcome) -> Answer:
-    assert isinstance(outcome, Answer)
-    return outcome
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -186,61 +123,6 @@ def test_trouble_passes(running: RunningSandbox, name: str) -> None:
     talk(running.url, name, conversation)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_silence_ends_at_the_deadline(running: RunningSandbox, name: str) -> None:
-    async def conversation(client: EnrichmentProvider) -> None:
-        assert "0.2 s" in (await fails_with(client, Unavailable, "timeout")).message
-
-    talk(running.url, name, conversation, seconds=0.2)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_broken_connection_is_not_repeated(running: RunningSandbox, name: str) -> None:
-    async def conversation(client: EnrichmentProvider) -> None:
-        await client.look_up([ask("found")], KEY)  # the connection that breaks is a used one
-        await fails_with(client, Unavailable, "close")
-
-    talk(running.url, name, conversation)
-    assert len(running.calls()) == 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["one-burst", "one-minute", "one-day"])
-def test_every_window_of_a_key_is_held_at_arrival(
-    running: RunningSandbox, name: str, key: str
-) -> None:
-    async def conversation(client: EnrichmentProvider) -> None:
-        outcomes = await asyncio.gather(
-            *(client.look_up([ask("found")], key) for _ in range(2)), return_exceptions=True
-        )
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Throttled", "list"]
-
-    talk(running.url, name, conversation)
-    assert running.summary()["violations"] == 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_plan_that_is_used_up_is_no_throttling(running: RunningSandbox, name: str) -> None:
-    async def conversation(client: EnrichmentProvider) -> None:
-        await client.look_up([ask("found")], "one-answer")
-        await fails_with(client, OutOfCredit, "found", key="one-answer")
-
-    talk(running.url, name, conversation)
-
-
-@pytest.mark.parametrize(
-    ("key", "seconds"), [("one-minute", 60), ("one-hour", 3_600), ("one-day", 86_400)]
-)
-def test_apollos_headers_say_how_long_to_wait(
-    running: RunningSandbox, key: str, seconds: int
-) -> None:
-    async def conversation(client: EnrichmentProvider) -> None:
-        await client.look_up([ask("found")], key)
-        assert (await fails_with(client, Throttled, "found", key=key)).retry_after == seconds
-
-    talk(running.url, "apollo", conversation)
-
-
 def test_apollo_takes_ten_at_once_in_one_call(running: RunningSandbox) -> None:
     words = ["found", "miss", "odd", "low", "nobody", "found", "later", "miss", "found", "low"]
 
@@ -302,18 +184,6 @@ def test_clearbit_is_asked_again_where_nobody_can_be_called(running: RunningSand
         await fails_with(client, StillLooking, "later")
 
     talk(running.url, "clearbit", conversation)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_call_says_when_it_leaves(running: RunningSandbox, name: str) -> None:
-    left: list[str] = []
-
-    async def conversation(client: EnrichmentProvider) -> None:
-        departed.set(lambda: left.append(name))
-        await client.look_up([ask("found")], KEY)
-
-    talk(running.url, name, conversation)
-    assert left == [name]
 
 
 def test_the_chain_is_what_the_settings_say() -> None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from app.enrichment.lookup import Kind, Lookup
@@ -12,6 +13,14 @@ from app.provider_errors import ProviderError
 FIRST, LAST = "Annabella", "Secretname"
 #: What must never stand in an error.
 PRIVATE = (FIRST, LAST, "secret-shop", "sk_secret")
+#: Any JSON, small.
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 def ask(*wanted: str, **known: str) -> Lookup:

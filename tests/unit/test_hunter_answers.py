@@ -20,7 +20,7 @@ from app.provider_errors import (
     Unavailable,
     policy_of,
 )
-from tests.unit.enrichment_replies import ask, quoting, reply, tells_nothing
+from tests.unit.enrichment_replies import JSON, ask, quoting, reply, tells_nothing
 
 DATA: dict[str, Any] = {
     "first_name": "Annabella",
@@ -169,15 +169,6 @@ def test_texts_are_fit_to_store() -> None:
 def test_no_body_escapes_the_errors(raw: bytes, status: int) -> None:
     with contextlib.suppress(ProviderError):
         read_reply(reply(raw, status), ask())
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
 
 
 @given(st.sampled_from(sorted(DATA)), JSON)
