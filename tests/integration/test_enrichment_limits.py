@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
+import aiohttp
 import pytest
 
 from app.enrichment.provider import EnrichmentProvider
@@ -96,3 +98,23 @@ def test_a_call_says_when_it_leaves(running: RunningSandbox, name: str) -> None:
 
     talk(running.url, name, conversation)
     assert left == [name]
+
+
+def test_a_call_with_a_body_leaves_when_its_body_is_written(
+    running: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    write_bytes = aiohttp.ClientRequest.write_bytes
+
+    async def noted(request: aiohttp.ClientRequest, *args: Any) -> None:
+        await write_bytes(request, *args)
+        events.append("written")
+
+    monkeypatch.setattr(aiohttp.ClientRequest, "write_bytes", noted)
+
+    async def conversation(client: EnrichmentProvider) -> None:
+        departed.set(lambda: events.append("left"))
+        await client.look_up([ask("found")], KEY)
+
+    talk(running.url, "apollo", conversation)
+    assert events == ["written", "left"]
