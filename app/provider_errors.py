@@ -51,6 +51,16 @@ class NotReady(Unavailable):
     code = "provider_not_ready"
 
 
+class StillLooking(Unavailable):
+    """The provider has taken the question but has no answer yet, and will not call back (HTTP 202).
+
+    Asking again is what it wants. It spends an attempt, so that a row which is looked for without end has
+    one, and says nothing against the key.
+    """
+
+    code = "provider_still_looking"
+
+
 class Rejected(ProviderError):
     """The provider refuses this request as such; sending it again changes nothing."""
 
@@ -61,6 +71,16 @@ class Unauthorized(ProviderError):
     """The key is wrong, disabled or out of credit: the key's problem, not the row's."""
 
     code = "provider_unauthorized"
+
+
+class OutOfCredit(Unauthorized):
+    """The key is right, but its plan is used up until the vendor's next billing period or a purchase.
+
+    It is not throttling, whatever status it comes with: nothing that is paced in seconds brings it back, so
+    the key rests as a refused one does, and other keys are used meanwhile.
+    """
+
+    code = "provider_out_of_credit"
 
 
 class KeyEffect(StrEnum):
@@ -90,8 +110,10 @@ POLICIES: dict[type[ProviderError], Policy] = {
     Limited: Policy(retry=True, counts_attempt=True, key_effect=KeyEffect.NONE),
     Unavailable: Policy(retry=True, counts_attempt=True, key_effect=KeyEffect.FAILURE),
     NotReady: Policy(retry=True, counts_attempt=False, key_effect=KeyEffect.NONE),
+    StillLooking: Policy(retry=True, counts_attempt=True, key_effect=KeyEffect.NONE),
     Rejected: Policy(retry=False, counts_attempt=True, key_effect=KeyEffect.NONE),
     Unauthorized: Policy(retry=True, counts_attempt=False, key_effect=KeyEffect.OPEN),
+    OutOfCredit: Policy(retry=True, counts_attempt=False, key_effect=KeyEffect.OPEN),
 }
 
 

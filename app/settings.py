@@ -104,6 +104,14 @@ class Settings(BaseSettings):
     check_mx: bool = True
     dns_timeout_seconds: float = Field(default=2.0, gt=0)
 
+    # --- enrichment --------------------------------------------------------------------------------
+    #: Which providers are asked about a lead, the first first; a miss goes on to the next.
+    enrichment_chain: Names = Field(default_factory=lambda: ["apollo", "hunter"])
+    apollo_base_url: str = "https://api.apollo.io"
+    hunter_base_url: str = "https://api.hunter.io"
+    #: Legacy: no keys for accounts made after 2023.
+    clearbit_base_url: str = "https://person.clearbit.com"
+
     # --- limits ------------------------------------------------------------------------------------
     limit_spacing_margin_ms: int = Field(default=5, ge=0)
     limit_window_margin_ms: int = Field(default=75, ge=0)
@@ -132,7 +140,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
-    @field_validator("dedicated_client_id", "verification_queue", mode="before")
+    @field_validator("dedicated_client_id", "verification_queue", "enrichment_chain", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _parts(value) if isinstance(value, str) else value

@@ -69,6 +69,9 @@ def make_environment(
         "SESSION_COOKIE_SECURE": "false",
         "MAILTESTER_BASE_URL": sandbox,
         "MAILTESTER_TOKEN_URL": f"{sandbox}/token",
+        "APOLLO_BASE_URL": sandbox,
+        "HUNTER_BASE_URL": sandbox,
+        "CLEARBIT_BASE_URL": sandbox,
         # The sample's domains are reserved for examples: no resolver knows them.
         "CHECK_MX": "false",
     }

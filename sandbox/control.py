@@ -1,18 +1,17 @@
 """The remote control of demo and tests. No provider has these routes; the product never calls them.
 
 GET  /sandbox/health                     {"status": "healthy", "keys": n, "calls": n}
-POST /sandbox/keys     one key or a list of {"key", "spacing_ms", "windows", "daily_limit", "disabled"};
+POST /sandbox/keys     one key or a list of {"key", "spacing_ms", "windows", "daily_limit", "disabled", "quota"};
                        {"key": "…"} alone is unlimited. A key that was never put is answered `--`
 GET  /sandbox/keys     the keys as they are
 POST /sandbox/mode     {"latency_ms": [low, high], "error_rate", "throttle_rate", "hang_rate",
                        "hang_seconds", "token_seconds", "seed"}; what is left out is at its default
 GET  /sandbox/calls    ?since=<seq>&limit=<n>: {"calls": […], "next_since": seq, "lost": n}, oldest first
-GET  /sandbox/summary  totals, totals by key, repeated addresses
+GET  /sandbox/summary  totals, totals by key, repeated addresses; later calls that were sent, failed or refused
 POST /sandbox/reset    forget calls, counts, tokens and mode; the keys stay
 """
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,13 +20,11 @@ from aiohttp import web
 from sandbox.limits import KeyConfig
 from sandbox.mailtester import parse_query
 from sandbox.mode import Mode
-from sandbox.state import State
+from sandbox.state import Answering, State
 
 PAGE_LIMIT = 10_000
 #: What parsing raises when the JSON has another shape.
 BAD_JSON = (ValueError, KeyError, TypeError, AttributeError)
-
-Answering = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 class Control:
@@ -83,7 +80,9 @@ class Control:
         )
 
     async def summary(self, _request: web.BaseRequest, _query: str) -> web.StreamResponse:
-        return web.json_response(self._state.record.summary())
+        return web.json_response(
+            {**self._state.record.summary(), "callbacks": dict(self._state.callbacks.counts)}
+        )
 
     async def reset(self, request: web.BaseRequest, _query: str) -> web.StreamResponse:
         if request.method != "POST":

@@ -21,6 +21,8 @@ class KeyConfig:
     windows: tuple[tuple[int, int], ...] = ()
     daily_limit: int | None = None
     disabled: bool = False
+    #: Answers that the plan pays for, until a reset; None is no end of them. Only enrichment vendors look at it.
+    quota: int | None = None
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> "KeyConfig":
@@ -40,6 +42,7 @@ class KeyConfig:
             windows=windows,
             daily_limit=None if daily_limit is None else int(daily_limit),
             disabled=bool(fields.get("disabled", False)),
+            quota=None if fields.get("quota") is None else int(fields["quota"]),
         )
 
 
@@ -60,6 +63,22 @@ class Meter:
         self._rings = [(length, deque[float](maxlen=n)) for n, length in config.windows]
         self._day = -1
         self.used_today = 0
+        self.charged = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether the plan's answers are used up."""
+        return self.config.quota is not None and self.charged >= self.config.quota
+
+    def left(self, now_ms: float) -> dict[int, int]:
+        """Return how many calls each window would still let in, by its length in ms; a day is one too."""
+        found = {
+            length: (ring.maxlen or 0) - sum(past > now_ms - length for past in ring)
+            for length, ring in self._rings
+        }
+        if self.config.daily_limit is not None:
+            found[DAY_MS] = max(0, self.config.daily_limit - self.used_today)
+        return found
 
     def arrive(self, now_ms: float, wall_ms: float) -> Violation | None:
         """Let a call in and count it, or say which limit it breaks."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 
 from sandbox.outcomes import ERROR_500, THROTTLED, Outcome, decide
-from sandbox.state import State
+from sandbox.state import Answering, State
 
 PROVIDER: Final = "mailtester"
 _JSON: Final = "application/json"
@@ -44,7 +44,7 @@ class MailTester:
         self._tokens: dict[str, tuple[str, float]] = {}
         self._serial = itertools.count(1)
         state.on_reset(self._tokens.clear)
-        self.routes = {"/ninja": self.ninja, "/token": self.token}
+        self.routes: dict[str, Answering] = {"/ninja": self.ninja, "/token": self.token}
 
     async def ninja(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
         """Answer one verification."""

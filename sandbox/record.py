@@ -98,9 +98,11 @@ class Record:
         violation: str = "",
         early_ms: float = 0.0,
         is_charged: bool = False,
+        charged: tuple[str, ...] = (),
     ) -> None:
-        """Record one call."""
+        """Record one call. `charged` names what was charged of a call about several, else it is `email`."""
         self._seq += 1
+        paid = (email,) if is_charged else charged
         call = Call(
             self._seq,
             wall_ms,
@@ -121,15 +123,15 @@ class Record:
         for counter in (per_key, self._totals):
             counter["calls"] += 1
             counter[f"status_{status}"] += 1
-            if is_charged:
-                counter["charged"] += 1
+            if paid:
+                counter["charged"] += len(paid)
             if violation:
                 counter["violations"] += 1
                 counter[f"violation: {violation}"] += 1
         if violation:
             self._worst_early_ms[key] = max(self._worst_early_ms.get(key, 0.0), early_ms)
-        if is_charged:
-            self.charged.add(email)
+        for name in paid:
+            self.charged.add(name)
         if self._file is not None:
             self._file.write(json.dumps(call._asdict()) + "\n")
 

@@ -6,18 +6,32 @@ benchmarks, where every microsecond spent here is taken from what is being measu
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from sandbox.control import Answering, Control, put_keys
+from sandbox.apollo import Apollo
+from sandbox.clearbit import Clearbit
+from sandbox.control import Control, put_keys
+from sandbox.hunter import Hunter
 from sandbox.mailtester import MailTester
 from sandbox.mode import Mode
 from sandbox.record import Record
-from sandbox.state import State
+from sandbox.state import Answering, State
 
 FLUSH_SECONDS = 0.2
+
+
+class Vendor(Protocol):
+    """A simulated vendor: its paths and who answers them."""
+
+    routes: dict[str, Answering]
+
+
+#: A new provider is a file like mailtester.py or hunter.py and its class here.
+VENDORS: list[Callable[[State], Vendor]] = [MailTester, Apollo, Hunter, Clearbit]
 
 
 class Sandbox:
@@ -25,11 +39,9 @@ class Sandbox:
 
     def __init__(self, record: Record) -> None:
         self.state = State(record)
-        # A new provider is a file like mailtester.py and a line here.
-        self._routes: dict[str, Answering] = {
-            **MailTester(self.state).routes,
-            **Control(self.state).routes,
-        }
+        self._routes: dict[str, Answering] = {}
+        for vendor in (*VENDORS, Control):
+            self._routes |= vendor(self.state).routes
         self._runner: web.ServerRunner | None = None
         self._flushing: asyncio.Task[None] | None = None
 
@@ -55,6 +67,7 @@ class Sandbox:
             self._flushing.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self.state.callbacks.close()
         self.state.record.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

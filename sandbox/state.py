@@ -1,10 +1,16 @@
-"""What all simulated providers share: the keys with their meters, the mode, the record."""
+"""What all simulated providers share: the keys with their meters, the mode, the record, later calls."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from aiohttp import web
+
+from sandbox.callbacks import Callbacks
 from sandbox.limits import KeyConfig, Meter
 from sandbox.mode import Mode
 from sandbox.record import Record
+
+#: Who answers a path: takes the request and the raw query.
+Answering = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 class State:
@@ -13,6 +19,7 @@ class State:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.mode = Mode()
+        self.callbacks = Callbacks()
         self.meters: dict[str, Meter] = {}
         self._resets: list[Callable[[], None]] = []
 
@@ -29,6 +36,7 @@ class State:
     def reset(self) -> None:
         """Forget all calls, counts and tokens and go back to the default mode; the keys stay."""
         self.record.clear()
+        self.callbacks.counts.clear()
         self.mode = Mode()
         self.meters = {key: Meter(meter.config) for key, meter in self.meters.items()}
         for forget in self._resets:

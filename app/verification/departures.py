@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
 
@@ -19,12 +20,35 @@ departed: ContextVar[Callable[[], None] | None] = ContextVar("departed", default
 
 
 class NotingRequest(aiohttp.ClientRequest):
-    """A request that says when it has been written; one without a body is written at once, whole."""
+    """A request that says when it has been written; one without a body is written at once, whole.
+
+    A body may follow in a task of its own (before Python 3.12 it always does): its end is the departure then.
+    """
+
+    _is_noted = False
 
     async def send(self, conn: "Connection") -> "ClientResponse":
         """Write the request and note the departure, also of one that may have been written in part."""
         try:
-            return await super().send(conn)
+            response = await super().send(conn)
+        except BaseException:
+            self._note()
+            raise
+        if not self.body:
+            self._note()
+        return response
+
+    async def write_bytes(
+        self, writer: "AbstractStreamWriter", conn: "Connection", content_length: int | None = None
+    ) -> None:
+        """Write the body and note the departure, as `send` does."""
+        try:
+            await super().write_bytes(writer, conn, content_length)
         finally:
-            if note := departed.get():
-                note()
+            self._note()
+
+    def _note(self) -> None:
+        note = departed.get()
+        if note and not self._is_noted:
+            self._is_noted = True
+            note()

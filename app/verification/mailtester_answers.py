@@ -4,11 +4,11 @@ The table follows the vendor's list of results (code and message of `/ninja`). W
 never guessed to be a bad address.
 """
 
-import json
 import math
 import re
 from typing import Final
 
+from app.provider_calls import parse_header, read_object
 from app.provider_errors import Limited, Rejected, Throttled, Unauthorized, Unavailable
 from app.verification.provider import Answer, clean_text, utc_now
 from app.verification.verdicts import Verdict
@@ -80,17 +80,6 @@ def raise_for_status(status: int, body: bytes, retry_after: str | None) -> None:
     raise Unavailable(f"HTTP {status}.", retry_after=parse_header(retry_after))
 
 
-def read_object(body: bytes) -> dict[str, object]:
-    """Parse a JSON object. Raises `Unavailable` without repeating the body."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise Unavailable("The answer is not the JSON that was expected.")
-    return parsed
-
-
 def parse_wait(text: str) -> int | None:
     """Find "retry in N s" (also ms, min) and return whole seconds, rounded up, at most a day."""
     found = _RETRY_IN.search(text)
@@ -100,10 +89,3 @@ def parse_wait(text: str) -> int | None:
     factor = 0.001 if unit == "ms" else 60.0 if unit else 1.0
     # Bounded first: of so many digits that they make an infinity there is no whole number.
     return math.ceil(min(float(found[1]) * factor, _LONGEST_WAIT_SECONDS))
-
-
-def parse_header(value: str | None) -> int | None:
-    """Read a Retry-After header given in seconds (RFC 9110, 10.2.3); a date counts as not said."""
-    if value is None or not value.strip().isdecimal():
-        return None
-    return min(int(value.strip()[:9]), _LONGEST_WAIT_SECONDS)

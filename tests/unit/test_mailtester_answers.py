@@ -7,20 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.provider_calls import parse_header
 from app.provider_errors import (
     POLICIES,
     KeyEffect,
     Limited,
     NotReady,
+    OutOfCredit,
     ProviderError,
     Rejected,
+    StillLooking,
     Throttled,
     Unauthorized,
     Unavailable,
     policy_of,
 )
 from app.verification.mailtester_answers import (
-    parse_header,
     parse_wait,
     raise_for_status,
     read_answer,
@@ -159,6 +161,11 @@ def test_texts_are_fit_to_store_and_hide_the_key() -> None:
 def test_every_kind_of_error_has_a_policy() -> None:
     for kind in (Throttled, Limited, Unavailable, NotReady, Rejected, Unauthorized):
         assert kind in POLICIES
+    assert policy_of(OutOfCredit("x")) == policy_of(Unauthorized("x"))
+    assert policy_of(StillLooking("x")).counts_attempt, (
+        "a row that is looked for without end must end"
+    )
+    assert policy_of(StillLooking("x")).key_effect is KeyEffect.NONE
     assert policy_of(Throttled("x")).counts_attempt is False
     assert policy_of(Unauthorized("x")).key_effect is KeyEffect.OPEN
     assert policy_of(Rejected("x")).retry is False

@@ -54,3 +54,21 @@ def test_a_key_alone_is_unlimited() -> None:
 def test_a_key_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises((ValueError, KeyError)):
         KeyConfig.parse(fields)
+
+
+def test_what_is_left_is_told_for_every_window() -> None:
+    meter = Meter(KeyConfig("k", windows=((2, 60_000), (5, 3_600_000)), daily_limit=6))
+    assert meter.left(0) == {60_000: 2, 3_600_000: 5, DAY_MS: 6}
+    assert meter.arrive(0, 0) is None
+    assert meter.arrive(1, 1) is None
+    assert meter.left(1) == {60_000: 0, 3_600_000: 3, DAY_MS: 4}
+    assert meter.arrive(2, 2) is not None
+    assert meter.left(60_001) == {60_000: 2, 3_600_000: 3, DAY_MS: 4}
+
+
+def test_a_plan_is_spent_by_what_was_charged() -> None:
+    meter = Meter(KeyConfig.parse({"key": "k", "quota": 2}))
+    assert not meter.is_spent
+    meter.charged += 2
+    assert meter.is_spent
+    assert not Meter(KeyConfig("k")).is_spent

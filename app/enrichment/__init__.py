@@ -1,0 +1,1 @@
+"""Lead enrichment: asking vendors for what a lead's row does not say."""

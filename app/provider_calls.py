@@ -1,0 +1,128 @@
+"""One call to a vendor, made as carefully for all of them.
+
+A call is made once, within its deadline, to the address that was given and to no other; its body is read up to a
+bound. Whatever goes wrong on the way is `Unavailable`. Addresses and headers carry keys and people's names, so
+no text of an aiohttp error, which may quote one, ever leaves this file.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+
+from app.provider_errors import Unavailable
+
+#: aiohttp's own timers are off: `asyncio.timeout` holds the deadline, for connecting too.
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
+_LONGEST_WAIT_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. `headers` can be asked in any case of letters."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def retry_after(self) -> str | None:
+        """The header Retry-After as it came."""
+        return self.headers.get("Retry-After")
+
+
+class Caller:
+    """Makes calls over a session that somebody else owns and closes."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, timeout_seconds: float, body_limit_bytes: int
+    ) -> None:
+        self._session = session
+        self._timeout_seconds = timeout_seconds
+        self._body_limit_bytes = body_limit_bytes
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Make one call; `body` goes as JSON. Raises `Unavailable` only.
+
+        The error is raised after the `except` blocks, so that the aiohttp error (and the URL in it) is
+        not even its hidden context. Redirects are not followed: they would carry the key elsewhere.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._session.request(
+                    method,
+                    url,
+                    params=query,
+                    json=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    middlewares=(_send_once,),
+                    timeout=NO_TIMEOUT,
+                ) as response,
+            ):
+                content = await _read_body(response, self._body_limit_bytes)
+                if content is not None:
+                    return Reply(response.status, content, response.headers)
+                problem = f"The answer is longer than {self._body_limit_bytes // 1024} KB."
+        except TimeoutError:
+            problem = f"No answer within {self._timeout_seconds:g} s."
+        except aiohttp.ClientConnectorError:
+            problem = "The provider can't be reached."
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            problem = f"The connection failed ({type(error).__name__})."
+        raise Unavailable(problem)
+
+
+def read_object(body: bytes) -> dict[str, object]:
+    """Parse a JSON object. Raises `Unavailable` without repeating the body."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise Unavailable("The answer is not the JSON that was expected.")
+    return parsed
+
+
+def parse_header(value: str | None) -> int | None:
+    """Read a Retry-After header given in seconds (RFC 9110, 10.2.3); a date counts as not said."""
+    if value is None or not value.strip().isdecimal():
+        return None
+    return min(int(value.strip()[:9]), _LONGEST_WAIT_SECONDS)
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a GET whose connection broke: it would be a second, paid call
+    that nobody reserved. It repeats on exactly these two errors, so they leave under another name.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise aiohttp.ClientConnectionError from None
+
+
+async def _read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
+    """Read the body, or give up on one over the limit (also one that only unpacks to that) with None."""
+    body = bytearray()
+    while part := await response.content.readany():
+        body += part
+        if len(body) > limit_bytes:
+            response.close()
+            return None
+    return bytes(body)
