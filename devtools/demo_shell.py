@@ -33,6 +33,8 @@ def write_shell_environment(home: Path, environment: Mapping[str, str], owner_ur
         "PGDATABASE": owner.database,
     }
     values |= {name: str(value) for name, value in parts.items() if value}
+    # `users`, `tenants` and `keys` write as the schema's owner.
+    values["DATABASE_OWNER_URL"] = owner_url
     redis = urlsplit(environment["REDIS_URL"])
     if redis.password:
         values["REDISCLI_AUTH"] = unquote(redis.password)

@@ -181,7 +181,8 @@ def reset_one_key(key_id: UUID) -> None:
     """Let a key that rests after errors be used again at once."""
     with provider_limits() as limiter:
         hint, state = reset_key(transaction, key_id, limiter)
-    click.echo(f"key …{hint} is {state or 'not in use yet, so nothing held it back'}")
+    said = f"may be used again (circuit {state})" if state else "was not in use yet"
+    click.echo(f"key …{hint} {said}; what waited for it goes on")
 
 
 @keys_cli.command("reencrypt")

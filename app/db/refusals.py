@@ -53,7 +53,9 @@ def explain(error: DBAPIError) -> LanewayError | None:
     if code == _DEADLOCK:
         return Overtaken("Somebody else changed this just now. Look at it again, then try again.")
     if code == _RIGHTS:
-        return Forbidden("Only the installation's command line may do this.")
+        return Forbidden(
+            "Only the owner of the schema may do this: the installation's command line, with DATABASE_OWNER_URL set."
+        )
     if code in {_CHECK, _REFERENCE} or code.startswith(_WRONG_VALUES):
         return InvalidInput(message)
     return None

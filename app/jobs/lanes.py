@@ -12,15 +12,19 @@ from sqlalchemy import Connection, Row, text
 
 from app.jobs.advice import Advice, Assumptions, Load, advise, drain_seconds
 from app.jobs.lane_keys import KeyBook, LaneKeys
+from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
 _LANES = text("SELECT *, clock_timestamp() AS at FROM lanes_overview(:presence)")
 _WATCH = text("SELECT * FROM lane_watch()")
 _OWN = text("SELECT queue FROM lane_routes()")
 _KINDS = text("SELECT kind, per_tenant FROM chunk_kinds")
-#: The rate of a lane's live workers, and when the last of those that are gone was seen.
+#: The rate of a lane's live workers, and when the last of those that are gone was seen. Of a worker's queues only those of
+#: verification have rows; among several it is taken as shared evenly.
 _WORKERS = text("""
     SELECT q.queue, max(w.last_seen) FILTER (WHERE NOT w.is_live) AS left_at,
-        sum(w.rows_per_second / cardinality(w.queues)) FILTER (WHERE w.is_live) AS rate
+        sum(w.rows_per_second / (
+            SELECT count(*) FROM unnest(w.queues) AS o(queue) WHERE o.queue = :shared OR starts_with(o.queue, :own)
+        )) FILTER (WHERE w.is_live AND (q.queue = :shared OR starts_with(q.queue, :own))) AS rate
     FROM (SELECT *, last_seen > clock_timestamp() - make_interval(secs => :presence) AS is_live FROM workers) w
     CROSS JOIN unnest(w.queues) AS q(queue) GROUP BY q.queue
 """)
@@ -103,7 +107,8 @@ def lane_overview(
     own = set(connection.execute(_OWN).scalars())
     own |= {row.queue for row in watch.values() if row.fallback_since}
     per_tenant = {row.kind for row in connection.execute(_KINDS) if row.per_tenant}
-    workers = {row.queue: row for row in connection.execute(_WORKERS, presence)}
+    names = {"shared": VERIFICATION, "own": DEDICATED_PREFIX}
+    workers = {row.queue: row for row in connection.execute(_WORKERS, presence | names)}
     book = KeyBook(connection, presence_seconds)
     lengths = _lengths(redis, {row.queue for row in rows})
     seen = [

@@ -318,7 +318,7 @@ def test_a_key_is_tried_and_let_go_on(
             good: "closed",
             bad: "open",
         }
-        assert "…w012 is closed" in run(cli, "keys", "reset", bad).output
+        assert "…w012 may be used again (circuit closed)" in run(cli, "keys", "reset", bad).output
         told = run(cli, "clients", "history", person.email).output.splitlines()[:3]
         assert [line.split("\t")[4] for line in told] == ["key.reset", "key.tested", "key.tested"]
         assert {line.split("\t")[2] for line in told} == {f"cli:{getpass.getuser()}"}

@@ -148,3 +148,34 @@ def test_nobody_holds_another_clients_lane(acme: World) -> None:
         now = datetime.now(UTC)
         assert not ledger.hold_lane(c, lease, now + MIDNIGHT, "daily_quota", noticed_at=now)
     assert acme.rows("SELECT * FROM lane_holds") == []
+
+
+@pytest.mark.parametrize(
+    ("act", "lifts"),
+    [
+        ("key_was_reset(id, 'closed')", True),
+        ("key_tested(id, true, 'valid', 9)", True),
+        ("key_tested(id, false, 'provider_unauthorized', 9)", False),
+    ],
+)
+@pytest.mark.parametrize("whose", ["acme", "platform"])
+def test_a_key_that_works_again_ends_the_hold_that_it_brought(
+    acme: World, act: str, lifts: bool, whose: str
+) -> None:
+    (add_key if whose == "acme" else add_platform_key)(acme)
+    lease = begin(acme)
+    with acme.scope("acme") as c:
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        assert ledger.hold_lane(c, lease, now + MIDNIGHT, "circuit_open", noticed_at=now)
+        ledger.put_back(c, lease, lease.run_at)
+    assert acme.release() == []
+    run(acme, f"SELECT {act} FROM api_keys")
+    assert len(acme.release()) == lifts
+
+
+def test_a_reset_gives_no_spent_day_back(acme: World) -> None:
+    add_key(acme)
+    lease = begin(acme)
+    assert give_back(acme, lease, noticed_at=datetime.now(UTC) + timedelta(seconds=1))
+    run(acme, "SELECT key_was_reset(id, 'closed') FROM api_keys")
+    assert acme.release() == []
