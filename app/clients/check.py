@@ -100,6 +100,18 @@ def _keys(
             yield _one_key(transaction, key, key.id, limiter, settings)
 
 
+_TRY_AGAIN = "Try it again: keys test {id}"
+#: By the word that a test of a key leaves (`key_test`).
+_REMEDIES = {
+    "provider_unauthorized": "Replace it: keys add, then keys remove {id}",
+    "circuit_open": "When its cause is gone: keys reset {id}. By itself it is tried again within five minutes.",
+    "daily_quota": "It goes on when its day begins anew. Sooner: keys edit {id} --daily-limit N, or keys add.",
+    "spacing": "Nothing is wrong with it: workers use all that it gives.",
+    "window": "Nothing is wrong with it: workers use all that it gives.",
+    "held": "Nothing is wrong with it: workers use all that it gives.",
+}
+
+
 def _one_key(
     transaction: Transaction, key: KeyFacts, key_id: UUID, limiter: Limiter, settings: Settings
 ) -> CheckLine:
@@ -112,18 +124,21 @@ def _one_key(
     detail = f"{tried.detail}{whose}" + (f", {tried.ms} ms" if tried.ms is not None else "")
     if tried.ok:
         return passed(name, detail)
-    return failed(
-        name,
-        detail,
-        f"A wrong or disabled key: replace it (keys add, keys remove {key_id}). Anything else: keys test {key_id} again.",
-    )
+    return failed(name, detail, _REMEDIES.get(tried.outcome, _TRY_AGAIN).format(id=key_id))
 
 
 def _address(
     client: ClientRow, workers: Sequence[LaneWorker], address: str, seconds: float
 ) -> CheckLine:
     name = "Address through the lane"
-    if not client.is_dedicated or not any(worker.consumes(client) for worker in workers):
+    if not client.is_dedicated:
+        back = f" Put it back: clients enable {client.slug}" if client.configured_queue else ""
+        return failed(
+            name,
+            "not tried: the client's work goes to the shared lane at present",
+            f"Its own lane is not in force.{back}",
+        )
+    if not any(worker.consumes(client) for worker in workers):
         return failed(
             name,
             "not tried: the lane has no worker",
@@ -133,8 +148,9 @@ def _address(
     if answer.verdict is None:
         return failed(
             name,
-            f"no answer about {address} within {seconds:g} s; its chunk was {answer.status} on {answer.queue or 'no queue'}",
-            "released: the worker doesn't take messages; running or ready: its keys are busy or rest (clients show). The job is cancelled.",
+            f"no answer about {address} within {seconds:g} s; it was {answer.status}{f' on {answer.queue}' if answer.queue else ''}",
+            "released: the worker doesn't take messages. running or ready: its keys are busy, rest, or can't be read by the worker "
+            "(keys_not_usable in its log: other ENCRYPTION_KEYS). The job is cancelled.",
         )
     took = f"{address} is {answer.verdict} ({answer.said}) by {answer.provider} in {answer.seconds:.1f} s"
     if answer.is_failure:

@@ -62,9 +62,14 @@ def lane_in_force(client: ClientRow) -> CheckLine:
     )
 
 
+_NO_LANE = "Give it one: clients onboard EMAIL --queue verification-queue:client-NAME"
+
+
 def queue_names(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
     """Tell whether the client's worker consumes the queue that the row names."""
     name = "Queue names agree"
+    if client.configured_queue is None:
+        return failed(name, "the client has no lane of its own", _NO_LANE)
     own = [worker for worker in workers if worker.serves(client)]
     wrong = [worker for worker in own if not worker.consumes(client)]
     if wrong:
@@ -98,6 +103,8 @@ def _queue(client: ClientRow, wrong: Sequence[LaneWorker]) -> str:
 def worker_alive(client: ClientRow, workers: Sequence[LaneWorker]) -> CheckLine:
     """Tell whether somebody consumes the lane, and for this client; and whose keys are used there."""
     name = "Worker alive"
+    if client.configured_queue is None:
+        return failed(name, "the client has no lane that a worker could serve", _NO_LANE)
     there = [worker for worker in workers if worker.consumes(client)]
     if not there:
         return failed(

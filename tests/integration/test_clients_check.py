@@ -13,7 +13,7 @@ from app.clients.check import CheckLine, check
 from app.clients.check_lane import queue_names, worker_alive
 from app.clients.check_workers import live_workers
 from app.clients.clients import enable, get_client, rollback
-from app.clients.keys import NewKey, add_key, edit_key, key_facts
+from app.clients.keys import NewKey, add_key, edit_key, key_facts, keys_of
 from app.clients.onboarding import Onboarding, onboard
 from app.clients.worker_files import worker_files
 from app.db.engine import owner_engine
@@ -88,10 +88,10 @@ def _is_ready(worker: Worker) -> bool:
 
 
 def look(
-    limiter: Limiter, *, seconds: float = 20.0, address: str | None = None
+    limiter: Limiter, *, seconds: float = 20.0, address: str | None = None, slug: str = "acme"
 ) -> dict[str, CheckLine]:
     with owner_engine().begin() as connection:
-        client = get_client(connection, "acme", 15)
+        client = get_client(connection, slug, 15)
     lines = check(
         owner_engine().begin,
         client,
@@ -179,6 +179,33 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
     assert "Address through the lane" in failed(lines)
     assert "within 2 s" in lines["Address through the lane"].detail
     assert owner_sql("SELECT status FROM jobs ORDER BY id DESC LIMIT 1") == "cancelled"
+
+
+def test_a_client_without_a_lane_is_told_so_and_nothing_else(
+    limiter: Limiter, acme: Person
+) -> None:
+    make_person(make_tenant("plain"), email="plain@example.com")
+    lines = look(limiter, slug="plain", seconds=1)
+    for name in ("Queue names agree", "Worker alive", "Address through the lane"):
+        assert not lines[name].ok
+        assert "None" not in f"{lines[name].detail} {lines[name].remedy}"
+    assert "clients onboard" in lines["Worker alive"].remedy
+
+
+def test_a_key_that_rests_is_to_be_reset_not_replaced(limiter: Limiter, acme: Person) -> None:
+    with system_scope() as connection:
+        [key] = [key for key in keys_of(connection, acme.tenant.id) if key.hint == "0001"]  # type: ignore[union-attr]
+    assert key.id
+    fingerprint = key.fingerprint
+    # A key that was never used is not known to the limiter.
+    key_test.test_key(system_scope, key.id, limiter=limiter, settings=get_settings())
+    limiter.unauthorized(fingerprint, "refused")
+    try:
+        line = look(limiter, seconds=1)["Key …0001"]
+    finally:
+        limiter.reset(fingerprint)
+    assert not line.ok
+    assert "keys reset" in line.remedy
 
 
 def test_rolled_back(acme: Person, worker: Worker, limiter: Limiter) -> None:
