@@ -24,8 +24,9 @@ RECOVER_SECONDS = 1.0
 TEND_SECONDS = 5.0
 #: A holder that has not been heard of for so long is followed by another.
 HOLD_SECONDS = 4.0
-#: A worker that can't reach Redis, while others may, leaves the duty to them for so long.
-STAND_BACK_SECONDS = 10.0
+#: A worker that can't reach Redis, while others may, leaves the duty to them for so long: they look each second. Where Redis
+#: is away for all, leases are still recovered this often.
+STAND_BACK_SECONDS = 3.0
 
 
 class Keeper:
