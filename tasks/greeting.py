@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from app.db.scope import system_scope, tenant_scope
 from app.jobs.lease import lift_holds
 from app.settings import Settings, get_settings
-from app.verification.key_registry import public_facts
+from app.work.key_registry import public_facts
 from routing import queues as queue_names
 from routing.worker_configs import ClientLane, find_client
 from tasks import worker_mode

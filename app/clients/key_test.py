@@ -18,9 +18,9 @@ from app.clients.keys import key_facts
 from app.errors import Conflict, Misconfigured, NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
-from app.verification.key_forms import stored_key
-from app.verification.key_usage import KeyUsage
 from app.verification.mailtester import MailTester
+from app.work.key_forms import stored_key
+from app.work.key_usage import KeyUsage
 from routing.provider_key import ProviderKey
 from routing.rate_limits.limiter import Limiter
 from routing.rate_limits.limits import PoolRef, Slot

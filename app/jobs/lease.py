@@ -32,6 +32,8 @@ class Lease:
     #: When it was taken, by the database's clock.
     taken_at: datetime
     params: Mapping[str, Any]
+    #: Attempts for an item, where the job says; None: as the settings say.
+    max_attempts: int | None
     #: item_no -> (attempts so far, not before, last reason)
     retries: dict[int, tuple[int, float, str]] = field(default_factory=dict)
 
@@ -65,7 +67,7 @@ _TAKE = text("""
         started_at = coalesce(c.started_at, clock_timestamp())
     FROM jobs j
     WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
-    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.priority, c.retries, j.params, j.status,
+    RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.priority, c.retries, j.params, j.status, j.max_retries + 1 AS max_attempts,
         clock_timestamp() AS taken_at
 """)
 _STARTED = text("""
@@ -121,6 +123,7 @@ def take(
         priority=row.priority,
         taken_at=row.taken_at,
         params=row.params,
+        max_attempts=row.max_attempts,
         retries=retries,
     )
 

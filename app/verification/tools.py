@@ -1,34 +1,16 @@
-"""What a chunk of verification is run with: handed in, so that rules know neither Celery nor a global."""
+"""What a chunk of verification is run with."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
-from app.settings import Settings
 from app.verification.local_checks import LocalChecks
 from app.verification.provider import VerificationProvider
-from routing.key_pool import KeyPool
-
-T = TypeVar("T")
-
-
-class InThread(Protocol):
-    """Runs a blocking call outside the loop."""
-
-    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
+from app.work.tools import PoolFor, Tools
 
 
 @dataclass(frozen=True)
-class Tools:
-    """Collaborators of a chunk's run. `drain_by` answers the monotonic time by which the process must have let go, or None."""
+class VerificationTools(Tools):
+    """With the checks that cost nothing, the provider, and the keys that serve a client with it."""
 
-    settings: Settings
-    worker_id: UUID
     provider: VerificationProvider
     checks: LocalChecks
-    pool_for: Callable[[UUID], Awaitable[KeyPool]]
-    in_thread: InThread
-    drain_by: Callable[[], float | None]
-    on_recorded: Callable[[int], Any]
-    on_call: Callable[[str], Any]
+    pool_for: PoolFor

@@ -8,12 +8,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from app.departures import NotingRequest
 from app.enrichment.lookup import Answer, Lookup
 from app.enrichment.provider import EnrichmentProvider, Outcome
 from app.enrichment.providers import PROVIDERS
 from app.provider_errors import ProviderError
 from app.settings import Settings
-from app.verification.departures import NotingRequest
 
 KEY = "sk_secret-key-of-the-tests"
 Talk = Callable[[EnrichmentProvider], Awaitable[None]]

@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from app.departures import departed
 from app.enrichment.provider import EnrichmentProvider
 from app.provider_errors import OutOfCredit, Throttled, Unavailable
-from app.verification.departures import departed
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.integration.enrichment_world import KEY, NAMES, ask, fails_with, talk
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from app.crypto import encrypt, fingerprint
 from app.db.scope import system_scope, tenant_scope
-from app.settings import get_settings
-from app.verification.key_registry import PROVIDER, KeyRegistry
-from app.verification.key_usage import KeyUsage
+from app.work.key_forms import ENVIRONMENT_PROVIDER as PROVIDER
+from app.work.key_registry import KeyRegistry
+from app.work.key_usage import KeyUsage
 from routing.rate_limits.limiter import AsyncLimiter
 from tasks.worker_mode import EnvironmentKey
 from tests.conftest import Environment
@@ -72,9 +72,7 @@ def with_registry(
     async def work() -> None:
         limiter = AsyncLimiter.connect(redis_url)
         await act(
-            KeyRegistry(
-                get_settings(), limiter, KeyUsage(), asyncio.to_thread, environment=environment
-            )
+            KeyRegistry(PROVIDER, limiter, KeyUsage(), asyncio.to_thread, environment=environment)
         )
         await limiter.close()
 

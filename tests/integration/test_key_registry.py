@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from app.crypto import encrypt, fingerprint
 from app.db.scope import system_scope
 from app.jobs.provider_keys import key_overview
-from app.settings import get_settings
-from app.verification.key_registry import PROVIDER, KeyRegistry
-from app.verification.key_usage import KeyUsage
+from app.work.key_forms import ENVIRONMENT_PROVIDER as PROVIDER
+from app.work.key_registry import KeyRegistry
+from app.work.key_usage import KeyUsage
 from routing.key_pool import KeyPool
 from routing.rate_limits.errors import LimitsUnavailable
 from routing.rate_limits.limiter import AsyncLimiter
@@ -65,7 +65,7 @@ def with_registry(
 ) -> None:
     async def run() -> None:
         limiter = AsyncLimiter.connect(redis_url)
-        await act(KeyRegistry(get_settings(), limiter, KeyUsage(), asyncio.to_thread, **settings))
+        await act(KeyRegistry(PROVIDER, limiter, KeyUsage(), asyncio.to_thread, **settings))
         await limiter.close()
 
     asyncio.run(run())
@@ -181,7 +181,7 @@ def test_what_nobody_uses_for_an_hour_is_dropped_and_can_come_back(
         assert await registry.drop_unused() == 1
         assert await registry.pool_for(guest) is kept
         assert (set(registry._by_tenant), set(registry._weights)) == ({guest}, {str(guest)})
-        assert set(registry._pools) == {"platform"}
+        assert set(registry._pools) == {f"{PROVIDER}:platform"}
         assert set(registry._loading) == {guest}
         with pytest.raises(LimitsUnavailable):
             await gone.acquire(str(owner))

@@ -21,7 +21,7 @@ from app.db.engine import owner_engine
 from app.db.scope import system_scope
 from app.errors import NotFound, Unavailable
 from app.settings import get_settings
-from app.verification.key_forms import stored_key
+from app.work.key_forms import stored_key
 from devtools.ports import find_free_port
 from routing.rate_limits.limiter import Limiter
 from routing.rate_limits.limits import LimitPolicy, PoolRef, Reservation, Slot, name_pool

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.scope import system_scope
-from app.verification.key_usage import KeyUsage
+from app.work.key_usage import KeyUsage
 from tests.conftest import Environment
 from tests.integration.client_world import run
 from tests.integration.ledger_world import World

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from app.verification.departures import NotingRequest, departed
+from app.departures import NotingRequest, departed
 from app.verification.mailtester import MailTester
 from routing.key_pool import KeyPool, ProviderKey, Throttled
 from routing.rate_limits import AsyncLimiter, LimitPolicy, PriorUse

@@ -21,11 +21,11 @@ from app.jobs.ids import new_job_id
 from app.jobs.release import Released
 from app.jobs.submit import create_job, cut_chunks
 from app.settings import Settings, get_settings
-from app.verification.key_usage import KeyUsage
 from app.verification.local_checks import LocalChecks
 from app.verification.mailtester import MailTester
 from app.verification.run import run_chunk
-from app.verification.tools import Tools
+from app.verification.tools import VerificationTools
+from app.work.key_usage import KeyUsage
 from routing.key_pool import KeyPool, ProviderKey, Throttled
 from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import LimitPolicy
@@ -79,7 +79,9 @@ class Runs:
         return job
 
     @asynccontextmanager
-    async def tools(self, settings: Settings, key: dict[str, Any]) -> AsyncIterator[Tools]:
+    async def tools(
+        self, settings: Settings, key: dict[str, Any]
+    ) -> AsyncIterator[VerificationTools]:
         executor = ThreadPoolExecutor(4)
         limiter = AsyncLimiter.connect(self.redis_url, LimitPolicy.from_settings(settings))
         keys = [
@@ -104,7 +106,7 @@ class Runs:
             return asyncio.get_running_loop().run_in_executor(executor, call)
 
         async with aiohttp.ClientSession() as session:
-            yield Tools(
+            yield VerificationTools(
                 settings=settings,
                 worker_id=uuid4(),
                 provider=MailTester.from_settings(session, settings),

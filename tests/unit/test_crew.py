@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from app.verification.crew import FEWEST, FIRST, LONG, SHORT, Crew
+from app.work.crew import FEWEST, FIRST, LONG, SHORT, Crew
 
 
 class Line:

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.jobs.lease import Lease, Outcome, Recorded
-from app.verification.recorder import Recorder
-from app.verification.tools import Tools
+from app.work.recorder import Recorder
+from app.work.tools import Tools
 
 NOW = datetime.now(UTC)
 LEASE = Lease(
@@ -28,6 +28,7 @@ LEASE = Lease(
     run_at=NOW,
     taken_at=NOW,
     params={},
+    max_attempts=None,
 )
 Write = Callable[[], Awaitable[Recorded]]
 

@@ -21,7 +21,7 @@ from app.clients.message import welcome
 from app.clients.worker_files import FORMATS, worker_files
 from app.errors import Conflict
 from app.settings import Settings
-from app.verification.key_forms import provider_key
+from app.work.key_forms import provider_key
 from routing.provider_key import ProviderKey
 from tasks import worker_mode
 
@@ -87,7 +87,7 @@ KEYS = [FIRST, SECOND]
 @pytest.fixture(autouse=True, scope="module")
 def _fingerprints() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.verification.key_forms.fingerprint", lambda *_: "ab" * 16)
+        patch.setattr("app.work.key_forms.fingerprint", lambda *_: "ab" * 16)
         yield
 
 

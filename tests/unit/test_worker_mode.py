@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import Misconfigured
 from app.settings import Settings
-from app.verification.key_forms import provider_key, public_facts
+from app.work.key_forms import provider_key, public_facts
 from routing.worker_configs import ClientLane
 from tasks import worker_mode
 from tasks.greeting import banner
@@ -31,7 +31,7 @@ NO_KEYS = dict.fromkeys(
 
 @pytest.fixture(autouse=True)
 def _fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.verification.key_forms.fingerprint", lambda *_: "ab" * 16)
+    monkeypatch.setattr("app.work.key_forms.fingerprint", lambda *_: "ab" * 16)
 
 
 def settings(**changes: Any) -> Settings:

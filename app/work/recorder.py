@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease, Outcome, Recorded
-from app.verification.tools import Tools
+from app.work.tools import Tools
 
 log = structlog.get_logger(__name__)
 

@@ -5,94 +5,73 @@ took it; it leaves for good when it is concluded.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from app.jobs.lease import Outcome
 from app.provider_errors import ProviderError, policy_of
 from app.settings import Settings
-from app.verification.provider import Answer
-from app.verification.retries import backoff_seconds
-from app.verification.verdicts import Verdict
+from app.work.retries import backoff_seconds
+
+Item = TypeVar("Item")
 
 #: Attempts so far, not before (epoch seconds), last reason: what `chunks.retries` keeps for an item.
 Attempt = tuple[int, float, str]
 
 
-class Agenda:
-    """The open items of one lease. `retries` is what earlier leases left; it is kept true for the next.
+class Agenda(Generic[Item]):
+    """The open items of one lease, by number. `retries` is what earlier leases left; it is kept true for the next.
 
     `now` is the database's clock (epoch seconds): other hosts' leases read the moments that this one leaves.
+    `max_attempts` None: as the settings say.
     """
 
     def __init__(
         self,
-        items: Iterable[tuple[int, str]],
+        items: Mapping[int, Item],
         retries: dict[int, Attempt],
         settings: Settings,
         *,
-        provider: str,
+        max_attempts: int | None = None,
         now: Callable[[], float],
     ) -> None:
-        self.emails = dict(items)
-        self.retries = {no: kept for no, kept in retries.items() if no in self.emails}
+        self.items = dict(items)
+        self.retries = {no: kept for no, kept in retries.items() if no in self.items}
         self.is_changed = False
         self._settings = settings
-        self._provider = provider
+        self._max_attempts = max_attempts or settings.item_max_attempts
         self._now = now
         moment = now()
-        self.due = deque(no for no in self.emails if self._not_before(no) <= moment)
-        self._later = {no for no in self.emails if self._not_before(no) > moment}
+        self.due = deque(no for no in self.items if self._not_before(no) <= moment)
+        self._later = {no for no in self.items if self._not_before(no) > moment}
 
     def __bool__(self) -> bool:
-        return bool(self.emails)
+        return bool(self.items)
 
     @property
     def has_more(self) -> bool:
         """True while something is due or waits for its next attempt."""
         return bool(self.due or self._later)
 
-    def answer(self, item_no: int, answer: Answer) -> Outcome:
-        """Conclude an item with a verdict."""
-        return self._conclude(
-            Outcome(
-                item_no,
-                answer.verdict.value,
-                answer.code,
-                answer.message,
-                answer.mx,
-                answer.provider,
-                answer.checked_at,
-            )
-        )
+    def fail(self, item_no: int, error: ProviderError) -> str | None:
+        """Take an error in: due again or due later, None; or why, in words, there is no further attempt.
 
-    def fail(self, item_no: int, error: ProviderError) -> Outcome | None:
-        """Take an error in: due again, due later, or (after the last attempt) concluded without a verdict."""
+        Then it is for the caller to conclude the item.
+        """
         policy = policy_of(error)
         if not policy.counts_attempt:
             self.due.append(item_no)
             return None
         attempts = self.retries.get(item_no, (0, 0.0, ""))[0] + 1
-        if policy.retry and attempts < self._settings.item_max_attempts:
+        if policy.retry and attempts < self._max_attempts:
             delay = max(backoff_seconds(attempts, self._settings), error.retry_after or 0)
             self.retries[item_no] = (attempts, self._now() + delay, error.message)
             self.is_changed = True
             self._later.add(item_no)
             return None
         tries = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
-        message = f"No verdict {tries}: {error.message}"
-        return self._conclude(
-            Outcome(
-                item_no,
-                Verdict.UNKNOWN.value,
-                error.code,
-                message,
-                None,
-                self._provider,
-                datetime.now(UTC),
-                is_failure=True,
-            )
-        )
+        return f"No verdict {tries}: {error.message}"
 
     def seconds_to_next(self) -> float:
         """Return how long until the nearest item that waits is due."""
@@ -119,8 +98,9 @@ class Agenda:
     def _not_before(self, item_no: int) -> float:
         return self.retries[item_no][1] if item_no in self.retries else 0.0
 
-    def _conclude(self, outcome: Outcome) -> Outcome:
+    def conclude(self, outcome: Outcome) -> Outcome:
+        """Take an item out for good."""
         if self.retries.pop(outcome.item_no, None):
             self.is_changed = True
-        del self.emails[outcome.item_no]
+        del self.items[outcome.item_no]
         return outcome

@@ -12,7 +12,8 @@ from app.errors import Misconfigured
 from app.settings import NO_LIMIT
 from routing.provider_key import ProviderKey
 
-PROVIDER = "mailtester"
+#: Whose keys the environment of a worker may hold.
+ENVIRONMENT_PROVIDER = "mailtester"
 ENVIRONMENT_WINDOW_SECONDS = 30
 #: Limits of the environment are as new as the process: an older row with the same key does not undo them.
 STARTED_MS = int(time.time() * 1_000)
@@ -75,7 +76,7 @@ def provider_key(key: EnvironmentKey) -> ProviderKey:
     secret = key.secret.get_secret_value()
     per_30s = _limit(key.requests_per_30s)
     found = ProviderKey(
-        fingerprint=fingerprint(PROVIDER, secret),
+        fingerprint=fingerprint(ENVIRONMENT_PROVIDER, secret),
         secret=key.secret,
         hint=hint(secret),
         spacing_ms=key.spacing_ms,

@@ -1,4 +1,4 @@
-"""Which keys serve which client in this process.
+"""Which keys serve which client in this process, with one provider.
 
 Keys of a dedicated worker's environment serve the client that they are named for, and nobody else; they win over the
 table's. Where a person names the client, it is the one of when the worker began: who moves takes no keys along. Otherwise the client's policy decides between its own enabled keys of the database and the platform's; keys of a
@@ -20,20 +20,19 @@ from sqlalchemy import Connection, Row, text
 from app.db.scope import tenant_scope
 from app.errors import Misconfigured
 from app.settings import Settings
-from app.verification.key_forms import (
-    PROVIDER,
+from app.work.key_forms import (
     EnvironmentKey,
     provider_key,
     public_facts,
     stored_key,
 )
-from app.verification.key_usage import KeyUsage
-from app.verification.tools import InThread
+from app.work.key_usage import KeyUsage
+from app.work.tools import InThread
 from routing.key_pool import KeyPool, ProviderKey
 from routing.rate_limits.limiter import AsyncLimiter
 from routing.rate_limits.limits import LimitPolicy
 
-__all__ = ["PROVIDER", "EnvironmentKey", "KeyRegistry", "public_facts"]
+__all__ = ["EnvironmentKey", "KeyRegistry", "public_facts"]
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 30.0
 #: A client that asked for no key for so long, as one that was rerouted away, costs this process nothing more.
@@ -78,11 +77,11 @@ class _Choice(NamedTuple):
 
 
 class KeyRegistry:
-    """The key pools of one process; used on its loop, `invalidate` from any thread."""
+    """The key pools of one process with one provider; used on its loop, `invalidate` from any thread."""
 
     def __init__(
         self,
-        settings: Settings,
+        provider: str,
         limiter: AsyncLimiter,
         usage: KeyUsage,
         in_thread: InThread,
@@ -91,7 +90,7 @@ class KeyRegistry:
         owners: Mapping[UUID, UUID] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self._provider = provider
         self._limiter = limiter
         self._usage = usage
         self._in_thread = in_thread
@@ -180,10 +179,12 @@ class KeyRegistry:
             with tenant_scope(tenant_id) as connection:
                 self._know_owners(connection, clients)
                 client = connection.execute(_CLIENT, {"clients": clients}).one_or_none()
-                rows = connection.execute(_KEYS, {"tenant": tenant_id, "provider": PROVIDER}).all()
+                rows = connection.execute(
+                    _KEYS, {"tenant": tenant_id, "provider": self._provider}
+                ).all()
             if client is None:
                 # Removed just now. No key may serve it, and no pool of others may be emptied for it.
-                return _Choice(f"tenant:{tenant_id}", [], 1)
+                return _Choice(f"{self._provider}:tenant:{tenant_id}", [], 1)
             return self._choose(tenant_id, client, rows)
 
         return await self._in_thread(read)
@@ -203,13 +204,13 @@ class KeyRegistry:
         ]
         if named:
             carried = [key for name in named for key in self._environment[name]]
-            return _Choice(f"environment:{tenant_id}", carried, weight)
+            return _Choice(f"{self._provider}:environment:{tenant_id}", carried, weight)
         # Also without keys a pool of its own: the platform's is shared, and must not be emptied for one client.
         if client.key_policy == "own" or any(row.tenant_id is not None for row in rows):
-            return _Choice(f"tenant:{tenant_id}", self._usable(rows), weight)
+            return _Choice(f"{self._provider}:tenant:{tenant_id}", self._usable(rows), weight)
         if None in self._environment:
-            return _Choice("environment", self._environment[None], weight)
-        return _Choice("platform", self._usable(rows), weight)
+            return _Choice(f"{self._provider}:environment", self._environment[None], weight)
+        return _Choice(f"{self._provider}:platform", self._usable(rows), weight)
 
     def _usable(self, rows: Sequence[Row[Any]]) -> list[ProviderKey]:
         """Return the keys without those whose limits can't be: the others of the list go on."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -12,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
-from app.verification.agenda import Agenda
-from app.verification.database_clock import DatabaseClock
-from app.verification.recorder import Recorder
-from app.verification.tools import Tools
+from app.work.agenda import Agenda
+from app.work.database_clock import DatabaseClock
+from app.work.recorder import Recorder
+from app.work.tools import Tools
 from routing.rate_limits.errors import Throttled
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class Hold:
 
 
 def choose_ending(
-    lease: Lease, agenda: Agenda, clock: DatabaseClock, halted: str | None, held: Hold | None
+    lease: Lease, agenda: Agenda[Any], clock: DatabaseClock, halted: str | None, held: Hold | None
 ) -> Ending:
     """Decide how a run ends that still holds its lease. `halted` is why it stopped early, None: it did not."""
     retries = dict(agenda.retries)

@@ -1,0 +1,111 @@
+"""What all provider calls of a worker process share: one HTTP session, the limits, and the counts of calls.
+
+Made once per process, on the runtime's loop, after the fork. Counts move to PostgreSQL at most a second late; pools of keys
+that nobody uses any more are dropped.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import aiohttp
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.departures import NotingRequest
+from app.settings import Settings, get_settings
+from app.work.key_registry import EnvironmentKey, KeyRegistry
+from app.work.key_usage import CallCounter, KeyUsage
+from app.work.tools import Tools
+from routing.rate_limits.limiter import AsyncLimiter
+from tasks.once import once
+from tasks.presence import WORKER_ID
+from tasks.runtime import Runtime, runtime
+
+log = structlog.get_logger(__name__)
+#: Calls are counted in PostgreSQL at most this late.
+COUNT_SECONDS = 1.0
+#: Pools that nobody uses are looked for this often.
+SWEEP_SECONDS = 60.0
+
+
+class Calling:
+    """The process's session, limiter, counts of calls, and registries of keys."""
+
+    def __init__(
+        self, settings: Settings, runtime: Runtime, session: aiohttp.ClientSession
+    ) -> None:
+        self.settings = settings
+        self.session = session
+        self._runtime = runtime
+        self._usage = KeyUsage()
+        self._counter = CallCounter()
+        self._limiter = AsyncLimiter.connect(settings.limits_url, KeyRegistry.policy(settings))
+        self._registries: list[KeyRegistry] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def build(cls, settings: Settings, runtime: Runtime) -> Self:
+        """Make it on the running loop."""
+        # Limits, not the number of connections, decide how many calls are under way.
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30)
+        session = aiohttp.ClientSession(connector=connector, request_class=NotingRequest)
+        calling = cls(settings, runtime, session)
+        calling._tasks = [
+            asyncio.create_task(calling._count()),
+            asyncio.create_task(calling._sweep()),
+        ]
+        return calling
+
+    def keys_of(self, provider: str, environment: Iterable[EnvironmentKey] = ()) -> KeyRegistry:
+        """Make the registry of one provider's keys; edits reach it, and what it does not need any more is dropped."""
+        keys = KeyRegistry(
+            provider,
+            self._limiter,
+            self._usage,
+            self._runtime.in_thread,
+            environment=environment,
+            owners=self._runtime.owners,
+        )
+        self._runtime.on_keys_changed(keys.invalidate)
+        self._registries.append(keys)
+        return keys
+
+    def tools_for(self, on_recorded: Callable[[int], Any]) -> Tools:
+        """Return what any chunk is run with; its run tells `on_recorded` how many rows it recorded."""
+        return Tools(
+            settings=self.settings,
+            worker_id=WORKER_ID,
+            in_thread=self._runtime.in_thread,
+            drain_by=lambda: self._runtime.drain_by,
+            on_recorded=on_recorded,
+            on_call=self._counter.count,
+        )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                dropped = sum([await keys.drop_unused() for keys in self._registries])
+                if dropped:
+                    log.info("key_pools_dropped", pools=dropped)
+            except Exception:
+                log.exception("key_pools_not_dropped")
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            calls = self._counter.take()
+            if not calls:
+                continue
+            try:
+                await self._runtime.in_thread(lambda calls=calls: self._usage.add(calls))  # type: ignore[misc]
+            except DBAPIError as error:
+                self._counter.give_back(calls)
+                log.warning("calls_not_counted", error=type(error.orig).__name__)
+
+
+@once
+def process_calling() -> Calling:
+    """Return this process's own; not to be asked for on its loop."""
+    return runtime.run(Calling.build(get_settings(), runtime))
