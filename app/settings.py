@@ -107,6 +107,17 @@ class Settings(BaseSettings):
     # --- enrichment --------------------------------------------------------------------------------
     #: Which providers are asked about a lead, the first first; a miss goes on to the next.
     enrichment_chain: Names = Field(default_factory=lambda: ["apollo", "hunter"])
+    #: Days that an answer is remembered, by kind of field, and for a miss; 0: not at all.
+    enrichment_cache_days: Annotated[dict[str, float], NoDecode] = Field(
+        default_factory=lambda: {
+            "email": 30.0,
+            "phone": 30.0,
+            "company": 90.0,
+            "social": 90.0,
+            "person": 30.0,
+            "miss": 3.0,
+        }
+    )
     apollo_base_url: str = "https://api.apollo.io"
     hunter_base_url: str = "https://api.hunter.io"
     #: Legacy: no keys for accounts made after 2023.
@@ -144,6 +155,20 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("enrichment_cache_days", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        """Read `email=30,miss=3`; what is not named keeps its default."""
+        if not isinstance(value, str):
+            return value
+        told = dict(part.partition("=")[::2] for part in _parts(value))
+        known = cls.model_fields["enrichment_cache_days"].get_default(call_default_factory=True)
+        if unknown := set(told) - set(known):
+            raise ValueError(
+                f"{', '.join(sorted(unknown))}: no such kind; there are {', '.join(known)}"
+            )
+        return {**known, **told}
 
     @field_validator(
         "mailtester_api_keys",

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 INGEST = "enrichment-job-creation"
 #: Verification for clients without a lane of their own.
 VERIFICATION = "verification-queue"
+#: Look-ups of leads, for all clients: their keys differ, not their queues.
+ENRICHMENT = "enrichment"
 #: Housekeeping that Beat asks for.
 MAINTENANCE = "maintenance"
 #: A client's own lane: `verification-queue:client-acme`.
@@ -30,6 +32,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("parse", "tasks.uploads.parse_upload", INGEST, per_tenant=False),
+        Kind("enrich", "tasks.enrichment.enrich_chunk", ENRICHMENT, per_tenant=False),
         Kind("verify", "tasks.verification.verify_chunk", VERIFICATION, per_tenant=True),
     )
 }

@@ -13,7 +13,8 @@ The start of the last name, the first name, the domain or the e-mail (the first 
     slow-    found, after 3 s                    timeout-    no answer until the caller gives up
 
 A number makes the trouble pass: `flaky2-` is HTTP 500 twice and then found, `throttled2-` and `later2-` the same.
-`slow250-` answers after 250 ms. What follows the dash is free.
+`slow250-` answers after 250 ms. What follows the dash is free. One vendor alone is meant by its name in front, and each
+may have its own: `apollo.miss-hunter.found-`.
 """
 
 import re
@@ -93,15 +94,25 @@ class Fate:
         return self.kind in {"found", "low", "later"}
 
 
-def decide(question: Question, nth: int) -> Fate:
-    """Return what becomes of the `nth` call (from 1) about `question`; case does not matter."""
+def decide(question: Question, nth: int, provider: str = "") -> Fate:
+    """Return what becomes of a provider's `nth` call (from 1) about `question`; case does not matter."""
     for text in (question.last_name, question.first_name, question.domain, question.email):
-        word, dash, _ = text.lower().partition("-")
-        fate = _forced(word, nth) if dash else None
+        fate = _forced(_word_for(provider, text.lower()), nth)
         if fate is not None:
             return fate
     share = fraction(question.subject.lower())
     return next(Fate(kind) for end, kind in _SHARES if share < end)
+
+
+def _word_for(provider: str, text: str) -> str:
+    """The word before the first dash, or the first of those meant for another that is meant for this one or for all."""
+    word, dash, rest = text.partition("-")
+    vendor, dot, own = word.partition(".")
+    if not dash:
+        return ""
+    if dot and vendor != provider:
+        return _word_for(provider, rest)
+    return own if dot else word
 
 
 def _forced(word: str, nth: int) -> Fate | None:

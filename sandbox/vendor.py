@@ -56,7 +56,9 @@ class Visit:
             name = f"{self._provider}: {question.subject}"
             nth = self._state.record.asked.add(name)
             mishap = mode.mishap(name, nth)
-            fates.append(Fate(_MISHAPS[mishap]) if mishap else decide(question, nth))
+            fates.append(
+                Fate(_MISHAPS[mishap]) if mishap else decide(question, nth, self._provider)
+            )
         trouble = next((fate.kind for fate in fates if not fate.is_row), "")
         if not trouble and meter.is_spent:
             trouble = "spent"

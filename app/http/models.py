@@ -4,7 +4,7 @@ Times are ISO 8601 in UTC. Where a field may be null it says so; nothing is left
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -19,7 +19,7 @@ from pydantic import (
 from app.jobs.queries import JobView
 from app.jobs.status import JobStatus
 
-Verdict = Literal["valid", "invalid", "catch_all", "unknown"]
+Verdict = Literal["valid", "invalid", "catch_all", "unknown", "found", "partial", "not_found"]
 JobState = Literal[
     "scheduled",
     "pending",
@@ -97,6 +97,9 @@ class CountsOut(Out):
     invalid: int
     catch_all: int
     unknown: int
+    found: int
+    partial: int
+    not_found: int
 
 
 class LinksOut(Out):
@@ -116,6 +119,8 @@ class JobOut(Out):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    scheduled_for: datetime | None
+    max_retries: int | None = Field(description="None: as the installation says.")
     created_by: str | None
     webhook_url: str | None
     error: str | None
@@ -204,6 +209,8 @@ class ResultOut(Out):
     checked_at: datetime | None
     failed: bool
     duplicate_of: int | None
+    lead_id: str | None = Field(description="The caller's own id of the lead.")
+    data: dict[str, Any] | None = Field(description="What was found of a lead.")
 
 
 class ResultListOut(Out):

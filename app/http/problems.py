@@ -5,7 +5,7 @@ which the document carries. Pages may show the same problem in their own clothes
 `app.extensions["problem_page"]`, asked for requests outside /api that prefer HTML.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +99,7 @@ def _from_apiflask(error: HTTPError) -> Problem:
     message = error.message or "Something went wrong"
     code, title = _NAMES.get(error.status_code, (f"http_{error.status_code}", message))
     fields = [
-        {"field": name, "message": message.removeprefix(_PYDANTIC_PREFIX)}
+        {"field": _field(name.split(".")), "message": message.removeprefix(_PYDANTIC_PREFIX)}
         for place in (error.detail if isinstance(error.detail, dict) else {}).values()
         for name, messages in (place.items() if isinstance(place, dict) else ())
         for message in messages
@@ -113,11 +113,16 @@ def field_errors(error: ValidationError) -> list[dict[str, str]]:
     """Return what a model says about a request, field by field, without what was sent."""
     return [
         {
-            "field": ".".join(str(part) for part in e["loc"]),
+            "field": _field(e["loc"]),
             "message": e["msg"].removeprefix(_PYDANTIC_PREFIX),
         }
         for e in error.errors(include_input=False, include_url=False)
     ]
+
+
+def _field(place: Sequence[object]) -> str:
+    # In parentheses stands which of several shapes was meant: a name of ours that nobody sent.
+    return ".".join(str(part) for part in place if not str(part).startswith("("))
 
 
 def _from_database(error: Exception) -> Problem:

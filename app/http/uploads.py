@@ -2,8 +2,6 @@
 
 import io
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
@@ -16,6 +14,7 @@ from app.db.scope import tenant_scope
 from app.errors import InvalidInput, LanewayError, TooCostly, TooLarge
 from app.http.auth import require_tenant, signed_in
 from app.http.extensions import dispatch_soon, storage
+from app.http.idempotent import claimed
 from app.http.limits import upload_limit
 from app.http.models import EmailColumnOut, JobOut, PreviewOut, PreviewProblemOut
 from app.http.multipart import Fields, PartStream, read_form
@@ -55,7 +54,7 @@ def create_upload() -> Response:
     """Upload a list and have it verified. With an `Idempotency-Key` it may be sent again safely."""
     account, tenant_id = require_tenant()
     key = request.headers.get("Idempotency-Key")
-    with _claimed(tenant_id, key) as claim:
+    with claimed(tenant_id, ROUTE, key) as claim:
         stored, order = _receive(tenant_id, claim)
         job_id, is_replay = submit_upload(account, tenant_id, stored, order, claim)
     dispatch_soon()
@@ -66,25 +65,6 @@ def create_upload() -> Response:
     if is_replay:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-@contextmanager
-def _claimed(tenant_id: UUID, key: str | None) -> Iterator[idempotency.Claim | None]:
-    """Hold the key while the block runs; give it back when the block fails."""
-    if key is None:
-        yield None
-        return
-    with tenant_scope(tenant_id) as connection:
-        claim = idempotency.claim(connection, ROUTE, key)
-    try:
-        yield claim
-    except BaseException:
-        try:
-            with tenant_scope(tenant_id) as connection:
-                idempotency.abandon(connection, claim)
-        except DBAPIError as error:
-            log.warning("idempotency_key_not_given_back", error=type(error).__name__)
-        raise
 
 
 class _Living:

@@ -66,7 +66,7 @@ class Claim:
     def check(self, request_hash: str) -> UUID | None:
         """Return the job that this very request made before, None for a new one. Raises `KeyReused`."""
         if self.job_id is not None and self.request_hash != request_hash:
-            raise KeyReused("This Idempotency-Key was used for another upload. Choose a new one.")
+            raise KeyReused("This Idempotency-Key was used for another request. Choose a new one.")
         return self.job_id
 
 

@@ -50,6 +50,8 @@ class Outcome:
     provider: str
     checked_at: datetime
     is_failure: bool = False
+    #: What else is known, as JSON: the fields found of a lead.
+    data: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Recorded:
 
 _TAKE = text("""
     UPDATE chunks c SET status = 'running', attempts = c.attempts + 1, leased_by = :worker,
-        lease_until = clock_timestamp() + make_interval(secs => :seconds),
+        lease_until = clock_timestamp() + make_interval(secs => :seconds), waits_for = NULL,
         started_at = coalesce(c.started_at, clock_timestamp())
     FROM jobs j
     WHERE c.id = :id AND c.fence = :fence AND c.status = 'released' AND j.id = c.job_id
@@ -72,7 +74,7 @@ _TAKE = text("""
 """)
 _STARTED = text("""
     UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
-    WHERE id = :job_id AND status IN ('pending', 'scheduled')
+    WHERE id = :job_id AND status IN ('pending', 'scheduled', 'retrying', 'waiting')
 """)
 _PENDING = text("""
     SELECT i.item_no, i.email FROM job_items i
@@ -80,6 +82,12 @@ _PENDING = text("""
       AND NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = i.job_id AND r.item_no = i.item_no)
       AND NOT EXISTS (SELECT 1 FROM job_duplicates d WHERE d.job_id = i.job_id AND d.item_no = i.item_no)
     ORDER BY i.item_no
+""")
+_FOUND = text("""
+    SELECT f.item_no, f.email FROM lookup_finds f
+    WHERE f.job_id = :job_id AND f.item_no BETWEEN :first AND :last
+      AND NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = f.job_id AND r.item_no = f.item_no)
+    ORDER BY f.item_no
 """)
 #: In the driver's own words: workers say it all the time, and SQLAlchemy's reading of a text costs as much as sending it.
 _RECORD = """
@@ -89,7 +97,9 @@ _encode_outcomes = json.JSONEncoder(
     default=datetime.isoformat, check_circular=False, separators=(",", ":")
 ).encode
 _FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
-_PUT_BACK = text("SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb))")
+_PUT_BACK = text(
+    "SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb), :waits_for)"
+)
 _HOLD = text("SELECT hold_lane(:chunk, :fence, :until, :reason, :noticed_at)")
 
 
@@ -105,7 +115,7 @@ def take(
     ).one_or_none()
     if row is None:
         return None
-    if row.status in ("pending", "scheduled"):
+    if row.status in ("pending", "scheduled", "retrying", "waiting"):
         connection.execute(_STARTED, {"job_id": row.job_id})
     retries = {
         int(item): (int(n), float(at), str(why)) for item, (n, at, why) in row.retries.items()
@@ -129,9 +139,13 @@ def take(
 
 
 def pending_items(connection: Connection, lease: Lease) -> list[tuple[int, str]]:
-    """Return (item_no, address) of the chunk's items without a result; duplicates are answered with their first."""
+    """Return (item_no, address) of the chunk's items without a result; duplicates are answered with their first.
+
+    In a job that verifies what it found, the addresses are those that were found.
+    """
     rows = connection.execute(
-        _PENDING, {"job_id": lease.job_id, "first": lease.first_item, "last": lease.last_item}
+        _FOUND if lease.params.get("then") == "verify" else _PENDING,
+        {"job_id": lease.job_id, "first": lease.first_item, "last": lease.last_item},
     )
     return [(row.item_no, row.email) for row in rows]
 
@@ -170,8 +184,13 @@ def put_back(
     lease: Lease,
     run_at: datetime,
     retries: Mapping[int, tuple[int, float, str]] | None = None,
+    waits_for: str | None = None,
 ) -> bool:
-    """Hand the chunk back, to be released again from `run_at` on. False: it was no longer ours."""
+    """Hand the chunk back, to be released again from `run_at` on. False: it was no longer ours.
+
+    `waits_for` is the reason, where it is known and the job's people should see it: retry, callback, or the limiter's word
+    (window, daily_quota, circuit_open, no_keys …), which puts off the job's other chunks as well.
+    """
     return bool(
         connection.execute(
             _PUT_BACK,
@@ -180,6 +199,7 @@ def put_back(
                 "fence": lease.fence,
                 "run_at": run_at,
                 "retries": None if retries is None else json.dumps(retries),
+                "waits_for": waits_for,
             },
         ).scalar_one()
     )

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, text
 
 from app.errors import NotFound
 
-VERDICTS = ("valid", "invalid", "catch_all", "unknown")
+#: Of an address, then of a lead. `unknown` stands for either: it could not be had.
+VERDICTS = ("valid", "invalid", "catch_all", "unknown", "found", "partial", "not_found")
 STATUSES = (
     "scheduled",
     "pending",
@@ -51,6 +52,8 @@ class JobView:
     bad_rows: int
     duplicate_rows: int
     params: dict[str, Any]
+    scheduled_for: datetime | None
+    max_retries: int | None
 
     @property
     def is_ended(self) -> bool:
@@ -94,6 +97,8 @@ def view_of(row: Row[Any]) -> JobView:
         bad_rows=row.bad_rows,
         duplicate_rows=row.duplicate_rows,
         params=dict(row.params),
+        scheduled_for=row.scheduled_for,
+        max_retries=row.max_retries,
     )
 
 

@@ -1,5 +1,6 @@
 """The rows of a job with their answers, page by page in the order of the file. Read inside a tenant's scope."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 _SEARCH_TIMEOUT = text("SET LOCAL statement_timeout = '10s'")
 _FIELDS = """
     i.item_no, i.line_no, i.email, r.verdict, r.code, r.message, r.mx, r.provider, r.checked_at,
-    coalesce(r.is_failure, false) AS failed, d.duplicate_of
+    coalesce(r.is_failure, false) AS failed, d.duplicate_of, i.lead ->> 'ref' AS lead_id, r.data
 """
 #: The lower bound stands on both sides of each join: PostgreSQL carries equations across a join, not inequalities.
 _BY_ITEM = text(f"""
@@ -49,6 +50,10 @@ class ResultRow:
     checked_at: datetime | None
     failed: bool
     duplicate_of: int | None
+    #: The caller's own id of a lead that came through the API.
+    lead_id: str | None
+    #: What was found of a lead: `app.enrichment.course.Course.data`.
+    data: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from sqlalchemy import Connection, text
 from app.jobs.ids import new_job_id
 
 _INSERT_JOB = text("""
-    INSERT INTO jobs (id, tenant_id, created_by, kind, title, priority, tags, params, webhook_url, scheduled_for)
+    INSERT INTO jobs (id, tenant_id, created_by, kind, title, priority, tags, params, webhook_url, scheduled_for, max_retries,
+        status)
     VALUES (:id, laneway_tenant(), :created_by, :kind, :title, :priority, :tags, CAST(:params AS jsonb), :webhook_url,
-            :scheduled_for)
+        CAST(:scheduled_for AS timestamptz), :max_retries,
+        CASE WHEN CAST(:scheduled_for AS timestamptz) > clock_timestamp() THEN 'scheduled' ELSE 'pending' END)
 """)
 _INSERT_CHUNK = text("""
     INSERT INTO chunks (job_id, tenant_id, kind, priority, first_item, last_item, run_at)
@@ -22,7 +24,8 @@ _INSERT_CHUNK = text("""
 """)
 _CUT = text("""
     INSERT INTO chunks (job_id, tenant_id, kind, priority, first_item, last_item, run_at)
-    SELECT j.id, j.tenant_id, :kind, j.priority, first, least(first + :size - 1, :items), clock_timestamp()
+    SELECT j.id, j.tenant_id, :kind, j.priority, first, least(first + :size - 1, :items),
+        greatest(j.scheduled_for, clock_timestamp())
     FROM jobs j CROSS JOIN generate_series(1, :items, :size) AS first WHERE j.id = :job_id
 """)
 _OPEN = text(
@@ -42,11 +45,13 @@ def create_job(
     tags: Sequence[str] = (),
     webhook_url: str | None = None,
     scheduled_for: datetime | None = None,
+    max_retries: int | None = None,
     job_id: UUID | None = None,
 ) -> UUID:
     """Insert a job of the scope's tenant, without chunks; return its id.
 
-    `priority` is 1 (highest) to 5; `params` what its kind needs, as JSON.
+    `priority` is 1 (highest) to 5; `params` what its kind needs, as JSON. `max_retries` is how often a row is tried again
+    (None: as the settings say); a job with such a budget ends as a dead letter when none of its rows could be had.
     """
     job_id = job_id or new_job_id()
     connection.execute(
@@ -61,6 +66,7 @@ def create_job(
             "params": json.dumps(dict(params)),
             "webhook_url": webhook_url,
             "scheduled_for": scheduled_for,
+            "max_retries": max_retries,
         },
     )
     return job_id

@@ -81,7 +81,8 @@ def choose_ending(
     if halted:
         # It keeps its place: what was begun first ends first.
         return Ending(halted, put_back(lease.run_at))
-    return Ending("retry", put_back(agenda.next_moment()))
+    moment = agenda.next_moment()
+    return Ending("retry", lambda c: ledger.put_back(c, lease, moment, retries, "retry"))
 
 
 async def write_ending(tools: Tools, recorder: Recorder, lease: Lease, ending: Ending) -> str:

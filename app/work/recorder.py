@@ -7,7 +7,8 @@ out unnoticed, as after a process was frozen: by the process's own clock, before
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -22,11 +23,23 @@ log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """The unrecorded outcomes of one chunk. `asked_at` is the monotonic moment before the lease was taken."""
+    """The unrecorded outcomes of one chunk. `asked_at` is the monotonic moment before the lease was taken.
 
-    def __init__(self, tools: Tools, lease: Lease, *, asked_at: float) -> None:
+    `write_notes` writes what the kind of work notes beside its outcomes, in the same transaction.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        lease: Lease,
+        *,
+        asked_at: float,
+        write_notes: Callable[[Connection, Lease, Sequence[Any]], None] | None = None,
+    ) -> None:
         self._tools = tools
         self._lease = lease
+        self._write_notes = write_notes
+        self._notes: list[Any] = []
         self._held_until = asked_at + tools.settings.lease_seconds
         self._buffer: list[Outcome] = []
         self._one_at_a_time = asyncio.Lock()
@@ -49,21 +62,27 @@ class Recorder:
         if len(self._buffer) >= self._tools.settings.flush_calls:
             self.full.set()
 
+    def note(self, note: object) -> None:
+        """Keep something for `write_notes` at the next flush."""
+        self._notes.append(note)
+
     async def flush(self, retries: Mapping[int, tuple[int, float, str]] | None = None) -> Recorded:
         """Record what waits and renew the lease.
 
         Raises `SQLAlchemyError` when the database can't; the outcomes are then still here.
         """
         async with self._one_at_a_time:
-            batch, settings = list(self._buffer), self._tools.settings
+            batch, notes, settings = list(self._buffer), list(self._notes), self._tools.settings
             seconds, asked_at = settings.lease_seconds, time.monotonic()
             self.full.clear()
 
             def write() -> Recorded:
                 with tenant_scope(self._lease.tenant_id) as connection:
-                    return ledger.record(
+                    kept = ledger.record(
                         connection, self._lease, batch, seconds=seconds, retries=retries
                     )
+                    self._write(connection, kept, notes)
+                    return kept
 
             # A database that hangs raises nothing: without this, calls would go on unrecorded for as long.
             late = asyncio.get_running_loop().call_later(settings.flush_seconds, self.working.clear)
@@ -75,6 +94,7 @@ class Recorder:
             finally:
                 late.cancel()
             del self._buffer[: len(batch)]
+            del self._notes[: len(notes)]
             if done.held:
                 self._held_until = asked_at + seconds
                 self._tools.on_recorded(done.recorded)
@@ -84,16 +104,23 @@ class Recorder:
     async def end(self, action: Callable[[Connection], bool]) -> bool:
         """Record the rest and call `action(connection)` in the same transaction; False: the chunk is not ours any more."""
         async with self._one_at_a_time:
-            batch, seconds = list(self._buffer), self._tools.settings.lease_seconds
+            batch, notes = list(self._buffer), list(self._notes)
+            seconds = self._tools.settings.lease_seconds
 
             def write() -> tuple[bool, int]:
                 with tenant_scope(self._lease.tenant_id) as connection:
                     kept = ledger.record(connection, self._lease, batch, seconds=seconds)
+                    self._write(connection, kept, notes)
                     return kept.held and action(connection), kept.recorded
 
             held, recorded = await self._tools.in_thread(write)
             if held:
                 self._buffer.clear()
+                self._notes.clear()
                 # With the rows of the list that repeat an address, as every flush tells them.
                 self._tools.on_recorded(recorded)
             return held
+
+    def _write(self, connection: Connection, kept: Recorded, notes: Sequence[Any]) -> None:
+        if kept.held and notes and self._write_notes is not None:
+            self._write_notes(connection, self._lease, notes)

@@ -8,10 +8,10 @@ slice of time is over, when items must wait for their next attempt, and when the
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import uniform
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -27,7 +27,7 @@ from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.work.agenda import Agenda
 from app.work.crew import Crew
 from app.work.database_clock import DatabaseClock
-from app.work.ending import Hold, choose_ending, write_ending
+from app.work.ending import Ending, Hold, choose_ending, write_ending
 from app.work.recorder import Recorder
 from app.work.tools import PoolFor, Tools
 from routing.key_pool import Grant, KeyPool, Throttled
@@ -93,7 +93,7 @@ class ChunkRun(ABC, Generic[Item]):
             max_attempts=lease.max_attempts,
             now=self._clock.epoch,
         )
-        self._recorder = Recorder(tools, lease, asked_at=asked_at)
+        self._recorder = Recorder(tools, lease, asked_at=asked_at, write_notes=self.write_notes)
         self._halted: str | None = None
         self._held: Hold | None = None
         self._crew = Crew(self._work, tools.settings.chunk_concurrency)
@@ -105,6 +105,15 @@ class ChunkRun(ABC, Generic[Item]):
     @abstractmethod
     async def _work(self) -> None:
         """Work on what is due until nothing is, the run is halted, or the crew is too large."""
+
+    @staticmethod
+    def write_notes(connection: Connection, lease: Lease, notes: Sequence[Any]) -> None:
+        """Write what the kind of work notes beside its outcomes (`Recorder.note`); not called on the loop."""
+        raise NotImplementedError
+
+    def _ending(self) -> Ending:
+        """Decide how a run ends that still holds its lease."""
+        return choose_ending(self._lease, self._agenda, self._clock, self._halted, self._held)
 
     async def run(self) -> str:
         """Work until nothing is due, or until halted; then end the chunk."""
@@ -125,8 +134,7 @@ class ChunkRun(ABC, Generic[Item]):
         if self._halted == "lost":
             log.warning("lease_lost", chunk_id=self._lease.chunk_id, job_id=str(self._lease.job_id))
             return "lost"
-        ending = choose_ending(self._lease, self._agenda, self._clock, self._halted, self._held)
-        return await write_ending(self._tools, self._recorder, self._lease, ending)
+        return await write_ending(self._tools, self._recorder, self._lease, self._ending())
 
     @property
     def _goes_on(self) -> bool:
@@ -172,6 +180,15 @@ class ChunkRun(ABC, Generic[Item]):
         finally:
             self._waiting.discard(task)
         return None
+
+    async def _read(self, read: Callable[[Connection], Loaded]) -> Loaded:
+        """Read something of the chunk's tenant, outside the loop."""
+
+        def in_scope() -> Loaded:
+            with tenant_scope(self._lease.tenant_id) as connection:
+                return read(connection)
+
+        return await self._tools.in_thread(in_scope)
 
     def _hold(self, throttled: Throttled) -> None:
         """Let go because the keys have nothing to give; the client's lane is held until they have."""

@@ -8,8 +8,8 @@ import pytest
 
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import EnrichmentProvider, LateProvider
-from app.enrichment.providers import build_chain
-from app.errors import Misconfigured
+from app.enrichment.providers import build_all, check_chain
+from app.errors import InvalidInput
 from app.provider_errors import (
     OutOfCredit,
     ProviderError,
@@ -186,27 +186,20 @@ def test_clearbit_is_asked_again_where_nobody_can_be_called(running: RunningSand
     talk(running.url, "clearbit", conversation)
 
 
-def test_the_chain_is_what_the_settings_say() -> None:
-    async def run() -> None:
-        async with aiohttp.ClientSession() as session:
-            usual = settings_for("http://127.0.0.1:1", enrichment_chain="apollo,hunter")
-            assert usual.enrichment_chain == Settings.model_fields["enrichment_chain"].get_default(
-                call_default_factory=True
-            )
-            chain = build_chain(session, usual)
-            assert [provider.name for provider in chain] == ["apollo", "hunter"]
-            for wrong in ("apollo,nobody", "hunter,hunter"):
-                with pytest.raises(Misconfigured, match="ENRICHMENT_CHAIN"):
-                    build_chain(session, settings_for("x", enrichment_chain=wrong))
-
-    asyncio.run(run())
+def test_a_chain_names_known_providers_once_each() -> None:
+    usual = settings_for("http://127.0.0.1:1", enrichment_chain="apollo,hunter").enrichment_chain
+    assert usual == Settings.model_fields["enrichment_chain"].get_default(call_default_factory=True)
+    assert check_chain(usual) == ("apollo", "hunter")
+    for wrong in (["apollo", "nobody"], ["hunter", "hunter"], []):
+        with pytest.raises(InvalidInput):
+            check_chain(wrong)
 
 
 def test_the_clients_are_what_the_interface_says() -> None:
     async def run() -> None:
         async with aiohttp.ClientSession() as session:
-            chain = build_chain(session, settings_for("http://127.0.0.1:1"))
-            assert {p.name for p in chain if isinstance(p, LateProvider)} == {"apollo", "clearbit"}
-            assert all(provider.finds <= set(Kind) for provider in chain)
+            known = build_all(session, settings_for("http://127.0.0.1:1")).values()
+            assert {p.name for p in known if isinstance(p, LateProvider)} == {"apollo", "clearbit"}
+            assert all(provider.finds <= set(Kind) for provider in known)
 
     asyncio.run(run())

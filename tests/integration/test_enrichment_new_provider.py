@@ -11,7 +11,7 @@ from aiohttp import web
 from app.enrichment.gathering import Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import EnrichmentProvider, Outcome, in_order, sendable
-from app.enrichment.providers import PROVIDERS, build_chain
+from app.enrichment.providers import PROVIDERS, build_all, check_chain
 from app.enrichment.refusals import refusal_of
 from app.provider_calls import Caller, read_object
 from app.provider_errors import Throttled, Unauthorized
@@ -103,9 +103,8 @@ def test_a_provider_is_added_by_its_client_a_line_and_its_sandbox(
         try:
             settings = settings_for(url, enrichment_chain="tiny,apollo")
             async with aiohttp.ClientSession() as session:
-                tiny, apollo = build_chain(session, settings)
-                await converse(tiny)
-                assert apollo.name == "apollo"
+                assert check_chain(settings.enrichment_chain) == ("tiny", "apollo")
+                await converse(build_all(session, settings)["tiny"])
         finally:
             await sandbox.stop()
         calls = sandbox.state.record.page(0, 10)["calls"]

@@ -1,9 +1,9 @@
-"""The registry of enrichment providers: one line a vendor, and the chain that the settings name.
+"""The registry of enrichment providers: one line a vendor, and what a chain of them may be.
 
 A new vendor is a module beside this one and a line in `PROVIDERS`; nothing else looks at a vendor's name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import aiohttp
@@ -12,7 +12,7 @@ from app.enrichment.provider import EnrichmentProvider
 from app.enrichment.providers.apollo import Apollo
 from app.enrichment.providers.clearbit import Clearbit
 from app.enrichment.providers.hunter import Hunter
-from app.errors import Misconfigured
+from app.errors import InvalidInput
 from app.settings import Settings
 
 Maker = Callable[[aiohttp.ClientSession, Settings], EnrichmentProvider]
@@ -25,23 +25,32 @@ PROVIDERS: Final[dict[str, Maker]] = {
 }
 
 
-def build_chain(
+def build_all(
     session: aiohttp.ClientSession,
     settings: Settings,
     *,
     providers: Mapping[str, Maker] | None = None,
-) -> list[EnrichmentProvider]:
-    """Make the clients that ENRICHMENT_CHAIN names, in its order: the first is asked first.
+) -> dict[str, EnrichmentProvider]:
+    """Make every registered client, by name."""
+    known = PROVIDERS if providers is None else providers
+    return {name: make(session, settings) for name, make in known.items()}
 
-    Raises `Misconfigured` for a name that is not registered, or stands twice (a row would be paid for twice).
+
+def check_chain(
+    chain: Sequence[str], *, providers: Mapping[str, Maker] | None = None
+) -> tuple[str, ...]:
+    """Return a chain of names that can be asked in this order. Raises `InvalidInput`.
+
+    A name stands once: a lead would be paid for twice.
     """
     known = PROVIDERS if providers is None else providers
-    chain = settings.enrichment_chain
     for name in chain:
         if name not in known:
-            raise Misconfigured(
-                f"ENRICHMENT_CHAIN names {name!r}; there are: {', '.join(sorted(known))}."
+            raise InvalidInput(
+                f"There is no provider {name!r}; there are: {', '.join(sorted(known))}."
             )
     if len(set(chain)) < len(chain):
-        raise Misconfigured("ENRICHMENT_CHAIN names a provider twice.")
-    return [known[name](session, settings) for name in chain]
+        raise InvalidInput("A chain names each provider once.")
+    if not chain:
+        raise InvalidInput("A chain names at least one provider.")
+    return tuple(chain)

@@ -1,0 +1,99 @@
+"""What a lead's course comes to, as the outcome of its row, with words for people."""
+
+from datetime import UTC, datetime
+
+from app.enrichment.course import Course
+from app.enrichment.lookup import Kind, Person
+from app.jobs.lease import Outcome
+
+#: `provider` of an outcome that no provider had a part in.
+NOBODY = "laneway"
+_KINDS = {
+    Kind.EMAIL: "e-mail",
+    Kind.COMPANY: "company",
+    Kind.SOCIAL: "social profiles",
+    Kind.PHONE: "phone",
+    Kind.PERSON: "person",
+}
+
+
+def answered(item_no: int, course: Course) -> Outcome:
+    """Return the outcome of a lead that all were asked about, or that everything was found of."""
+    return Outcome(
+        item_no,
+        course.verdict,
+        None,
+        _sentence(course),
+        None,
+        _provider(course),
+        datetime.now(UTC),
+        data=course.data(),
+    )
+
+
+def broken_off(item_no: int, course: Course, code: str, why: str) -> Outcome:
+    """Return the outcome of a lead whose last attempt failed: what was found stays, nothing found is no answer."""
+    if course.findings:
+        return Outcome(
+            item_no,
+            course.verdict,
+            code,
+            f"{_sentence(course)} {why}",
+            None,
+            _provider(course),
+            datetime.now(UTC),
+            data=course.data(),
+        )
+    return failed(item_no, code, why, course)
+
+
+def failed(item_no: int, code: str, why: str, course: Course | None = None) -> Outcome:
+    """Return the outcome of a lead of which nothing could be learnt; it may be retried."""
+    return Outcome(
+        item_no,
+        "unknown",
+        code,
+        why,
+        None,
+        _provider(course) if course else NOBODY,
+        datetime.now(UTC),
+        is_failure=True,
+        data=course.data() if course else None,
+    )
+
+
+def unasked(item_no: int, course: Course) -> Outcome:
+    """Return the outcome of a lead that nobody could be asked about, or whose question was refused."""
+    if "refused" in course.answers.values():
+        return failed(
+            item_no,
+            "provider_rejected",
+            "The provider refused the question about this lead.",
+            course,
+        )
+    if not any(getattr(course.lookup.person, name) for name in Person.__slots__):
+        why = "Nothing is known of this lead: send its name and company, its e-mail or its LinkedIn address."
+        return failed(item_no, "nothing_known", why, course)
+    why = " ".join(course.skipped.values()) or "No provider could be asked."
+    return failed(item_no, "nobody_to_ask", why, course)
+
+
+def _sentence(course: Course) -> str:
+    missing = _listed(course.missing)
+    if not course.missing:
+        return f"Found: {_listed(course.lookup.wanted)}."
+    if course.findings and (there := _listed(course.lookup.wanted - course.missing)):
+        return f"Found: {there}. Not found: {missing}."
+    return f"Not found: {missing}."
+
+
+def _listed(kinds: frozenset[Kind]) -> str:
+    return ", ".join(word for kind, word in _KINDS.items() if kind in kinds)
+
+
+def _provider(course: Course) -> str:
+    """Whose finding matters most: the e-mail's, else the first's; else who was asked last."""
+    found = course.findings.get("email") or next(iter(course.findings.values()), None)
+    if found is not None:
+        return found.provider
+    return next(reversed([*course.failures, *course.answers]), NOBODY)

@@ -1,0 +1,142 @@
+"""One lead's way along its chain of providers: whom to ask next, about what, and what it comes to.
+
+Plain values, no I/O. A provider that was asked and answered (found, miss, refused) is never asked again for this lead; one
+that failed is asked again at the next attempt; one that has no key to give, or needs what is not known, is gone round.
+What one provider found is known to the next.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from app.enrichment.lookup import FIELDS, Finding, Kind, Lookup, Person
+from app.provider_errors import ProviderError
+
+#: What shows that a kind was found: the first of these that is there. Without one of them the kind is still wanted.
+PRINCIPAL: Mapping[Kind, tuple[str, ...]] = {
+    Kind.EMAIL: ("email",),
+    Kind.COMPANY: ("company", "domain", "company_industry"),
+    Kind.SOCIAL: ("linkedin_url", "twitter_url"),
+    Kind.PHONE: ("phone", "company_phone"),
+    Kind.PERSON: ("position", "full_name", "location"),
+}
+
+
+@dataclass
+class Course:
+    """The state of one lead. `chain` are names of providers; `min_score` is what an e-mail's score must be to end the search."""
+
+    lookup: Lookup
+    chain: Sequence[str]
+    min_score: int = 0
+    findings: dict[str, Finding] = field(default_factory=dict)
+    #: Provider -> found, miss, refused, pending.
+    answers: dict[str, str] = field(default_factory=dict)
+    #: Provider -> its error in this attempt.
+    failures: dict[str, ProviderError] = field(default_factory=dict)
+    #: Provider -> why it was gone round.
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> frozenset[Kind]:
+        """The kinds that are still wanted."""
+        return frozenset(kind for kind in self.lookup.wanted if not self._has(kind))
+
+    def next_provider(self) -> str | None:
+        """Return whom to ask now; None when nothing is missing or nobody is left in this attempt."""
+        if not self.missing:
+            return None
+        gone = {*self.answers, *self.failures, *self.skipped}
+        return next((name for name in self.chain if name not in gone), None)
+
+    def question(self, finds: Iterable[Kind]) -> Lookup | None:
+        """Return what to ask a provider that finds these kinds; None when it finds nothing that is missing."""
+        wanted = self.missing & frozenset(finds)
+        return Lookup(self._known(), wanted) if wanted else None
+
+    def answer(self, provider: str, outcome: str, findings: Mapping[str, Finding]) -> None:
+        """Take an answer in: found, miss, refused or pending. Of two values for a field the surer one stays."""
+        self.answers[provider] = outcome
+        for name, found in findings.items():
+            held = self.findings.get(name)
+            if held is None or (found.score or 0) > (held.score or 0):
+                self.findings[name] = found
+
+    def begin_anew(self) -> None:
+        """Begin another attempt: who failed or had nothing to give may be asked."""
+        self.failures.clear()
+        self.skipped.clear()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is something to say: nothing is missing, or a provider has looked and said what it knows."""
+        return not self.missing or any(said in ("found", "miss") for said in self.answers.values())
+
+    @property
+    def verdict(self) -> str:
+        """`found` when nothing is missing, `partial` when something was found, else `not_found`."""
+        if not self.missing:
+            return "found"
+        return "partial" if self.findings else "not_found"
+
+    def data(self) -> dict[str, Any]:
+        """Return what is kept with the result: every field with its source, and what became of each provider."""
+        providers = {
+            **self.answers,
+            **{name: f"failed: {error.message}" for name, error in self.failures.items()},
+            **{name: f"skipped: {why}" for name, why in self.skipped.items()},
+        }
+        return {
+            "fields": {name: finding_json(found) for name, found in self.findings.items()},
+            "providers": providers,
+        }
+
+    def _has(self, kind: Kind) -> bool:
+        if kind is Kind.EMAIL:
+            found = self.findings.get("email")
+            if found is not None:
+                return found.score is None or found.score >= self.min_score
+            return bool(self.lookup.person.email)
+        return any(
+            name in self.findings or getattr(self.lookup.person, name, "")
+            for name in PRINCIPAL[kind]
+        )
+
+    def _known(self) -> Person:
+        """The person with what was found filled in where nothing was known."""
+        person = self.lookup.person
+        found = {
+            name: finding.value
+            for name, finding in self.findings.items()
+            if name in Person.__slots__ and not getattr(person, name)
+        }
+        # An e-mail that is not sure enough is still being looked for.
+        if Kind.EMAIL in self.missing:
+            found.pop("email", None)
+        return replace(person, **found)
+
+
+def finding_json(found: Finding) -> dict[str, Any]:
+    """Return a finding as it is kept and shown."""
+    return {
+        "value": found.value,
+        "provider": found.provider,
+        "score": found.score,
+        "found_at": found.found_at.isoformat(),
+    }
+
+
+def read_findings(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, Finding]:
+    """Return findings from how they are kept; fields that this version does not know are left out."""
+    return {
+        name: Finding(
+            name,
+            told["value"],
+            told["provider"],
+            told["score"],
+            datetime.fromisoformat(told["found_at"]),
+        )
+        for name, told in kept.items()
+        if name in FIELDS
+    }

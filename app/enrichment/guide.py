@@ -1,0 +1,117 @@
+"""Which provider each lead of a run asks next: by its chain, by who can be asked, and by what is remembered.
+
+Nothing here waits. A question whose answer is remembered is answered at once and the lead goes on to the next.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.enrichment.course import Course
+from app.enrichment.leads import Unreadable
+from app.enrichment.lookup import Lookup
+from app.enrichment.memory import Memory, Question
+from app.enrichment.notes import Note
+from app.enrichment.provider import EnrichmentProvider
+from app.enrichment.reading import read_remembered
+from app.work.agenda import Agenda
+from routing.key_pool import Throttled
+
+#: Why a provider was gone round, in the words of the result.
+_CLOSED = {
+    "daily_quota": "its keys' quota of the day is used up",
+    "circuit_open": "its keys rest after errors",
+    "no_keys": "there is no key for it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One lead's next question. `places` is how many leads one call of the provider takes."""
+
+    item_no: int
+    course: Course
+    provider: str
+    places: int
+    question: Question
+    question_asked: Lookup
+
+
+class Guide:
+    """The way finder of one run."""
+
+    def __init__(
+        self, providers: Mapping[str, EnrichmentProvider], memory: Memory, tenant_id: UUID
+    ) -> None:
+        self.providers = providers
+        self._memory = memory
+        self._tenant_id = tenant_id
+        #: Provider -> why it has nothing to give, for the rest of the run.
+        self._closed: dict[str, Throttled] = {}
+        self._looked_up: set[Question] = set()
+
+    def next_step(
+        self, item_no: int, lead: Course | Unreadable, *, note: Callable[[Note], None]
+    ) -> Step | None:
+        """Return what a lead asks next, None for nobody; what is remembered is answered and noted on the way."""
+        while isinstance(lead, Course) and (step := self._step(item_no, lead)) is not None:
+            remembered = self._memory.recall(step.question)
+            if remembered is None:
+                return step
+            read_remembered(step, remembered, note)
+        return None
+
+    def first_steps(self, courses: Iterable[Course]) -> list[Step]:
+        """Return the first questions of leads, so that all can be looked up at once."""
+        steps = (self._step(0, course) for course in courses)
+        return [step for step in steps if step is not None]
+
+    def can_join(self, step: Step, steps: Sequence[Step]) -> bool:
+        """Whether a step may go out in one call with others: same provider, and nobody is asking the same."""
+        if self._memory.flight(step.question) is not None:
+            return False
+        return not steps or (
+            step.provider == steps[0].provider
+            and all(step.question != other.question for other in steps)
+        )
+
+    def flight_of(self, agenda: Agenda[Course | Unreadable]) -> asyncio.Event | None:
+        """Return what the first due lead waits for: the answer to its question, which another one asked."""
+        for item_no in agenda.due:
+            lead = agenda.items[item_no]
+            step = self._step(item_no, lead) if isinstance(lead, Course) else None
+            return self._memory.flight(step.question) if step else None
+        return None
+
+    def not_looked_up(self, steps: Iterable[Step]) -> list[Question]:
+        """Return the questions that the table was not asked for in this run; from now on they count as looked up."""
+        unseen = {step.question for step in steps} - self._looked_up
+        self._looked_up |= unseen
+        return [question for question in unseen if self._memory.recall(question) is None]
+
+    def close(self, provider: str, throttled: Throttled) -> None:
+        """Go round a provider for the rest of the run."""
+        self._closed[provider] = throttled
+
+    def soonest(self, lead: Course) -> Throttled | None:
+        """Return which of the keys that a lead went round has something to give first; None: it went round none."""
+        waits = [self._closed[name] for name in lead.skipped if name in self._closed]
+        return min(waits, key=lambda throttled: throttled.wait_seconds, default=None)
+
+    def _step(self, item_no: int, course: Course) -> Step | None:
+        while (name := course.next_provider()) is not None:
+            provider = self.providers.get(name)
+            if provider is None:
+                course.skipped[name] = f"{name} is not set up here."
+                continue
+            lookup = course.question(provider.finds)
+            needs = provider.needs(lookup) if lookup else f"{name} does not find what is wanted."
+            if name in self._closed:
+                course.skipped[name] = _CLOSED[self._closed[name].reason]
+            elif lookup is None or needs is not None:
+                course.skipped[name] = needs or ""
+            else:
+                question = Question(self._tenant_id, name, lookup.identity)
+                return Step(item_no, course, name, provider.max_batch, question, lookup)
+        return None

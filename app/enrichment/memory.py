@@ -1,0 +1,113 @@
+"""What providers said lately: the process's memory in front of the table, and the questions that are being asked now.
+
+An answer is known by client, provider and the question's identity, and is never another client's. It is kept for the
+shortest time that any of the wanted kinds is kept for; a miss for a shorter one. A question that is being asked by one
+item of this process is waited for by the others.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from app.enrichment.course import read_findings
+from app.enrichment.lookup import Finding, Kind
+
+#: Answers that a process remembers: some 2 KB each.
+MOST_KEPT = 20_000
+_READ = text("""
+    SELECT c.provider, c.identity, c.findings, c.found_at, extract(epoch FROM c.expires_at - clock_timestamp()) AS left
+    FROM lookup_cache c JOIN unnest(CAST(:providers AS text[]), CAST(:identities AS text[])) AS q(provider, identity)
+        ON c.identity = q.identity AND c.provider = q.provider
+    WHERE c.tenant_id = laneway_tenant() AND c.expires_at > clock_timestamp()
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an answer is remembered by."""
+
+    tenant_id: UUID
+    provider: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An answer that was had before; no findings: a miss."""
+
+    findings: Mapping[str, Finding]
+    found_at: datetime
+    seconds_left: float
+
+
+class Memory:
+    """The process's memory of answers; used on its loop. `days` by kind, and for a `miss`; 0: not kept."""
+
+    def __init__(
+        self, days: Mapping[str, float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._days = days
+        self._clock = clock
+        self._kept: OrderedDict[Question, tuple[float, Remembered]] = OrderedDict()
+        self._flights: dict[Question, asyncio.Event] = {}
+
+    def seconds_to_keep(self, wanted: Iterable[Kind], *, is_miss: bool) -> float:
+        """Return how long an answer to a question about these kinds is good for."""
+        days = min(self._days.get(kind.value, 0.0) for kind in wanted)
+        return 86_400 * (min(days, self._days.get("miss", 0.0)) if is_miss else days)
+
+    def recall(self, question: Question) -> Remembered | None:
+        """Return what is remembered of a question, None for nothing."""
+        until, remembered = self._kept.get(question, (0.0, None))
+        if remembered is None or until <= self._clock():
+            self._kept.pop(question, None)
+            return None
+        self._kept.move_to_end(question)
+        return remembered
+
+    def keep(self, question: Question, remembered: Remembered) -> None:
+        """Remember an answer for as long as it is good for."""
+        if remembered.seconds_left <= 0:
+            return
+        self._kept[question] = (self._clock() + remembered.seconds_left, remembered)
+        self._kept.move_to_end(question)
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+
+    def flight(self, question: Question) -> asyncio.Event | None:
+        """Return the event that ends the asking of this question; None when nobody is at it."""
+        return self._flights.get(question)
+
+    def take_off(self, questions: Iterable[Question]) -> None:
+        """Say that these are being asked now; `land` must follow."""
+        for question in questions:
+            self._flights[question] = asyncio.Event()
+
+    def land(self, questions: Iterable[Question]) -> None:
+        """Say that these are answered, or not asked any more."""
+        for question in questions:
+            if (flight := self._flights.pop(question, None)) is not None:
+                flight.set()
+
+
+def read_kept(
+    connection: Connection, tenant_id: UUID, questions: Iterable[Question]
+) -> dict[Question, Remembered]:
+    """Return what the table remembers of these questions of the scope's tenant."""
+    asked = list(questions)
+    rows = connection.execute(
+        _READ,
+        {"providers": [q.provider for q in asked], "identities": [q.identity for q in asked]},
+    )
+    return {
+        Question(tenant_id, row.provider, row.identity): Remembered(
+            read_findings(row.findings), row.found_at, float(row.left)
+        )
+        for row in rows
+    }

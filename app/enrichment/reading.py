@@ -1,0 +1,74 @@
+"""Takes what became of a question into the lead's course, the process's memory, and the notes of the chunk."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from app.enrichment.course import finding_json
+from app.enrichment.lookup import Answer
+from app.enrichment.memory import Memory, Remembered
+from app.enrichment.notes import Attempt, AttemptOutcome, Keep, Note
+from app.provider_errors import ProviderError, Rejected, policy_of
+
+if TYPE_CHECKING:
+    from app.enrichment.guide import Step
+
+Noting = Callable[[Note], None]
+
+
+def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Noting) -> None:
+    """Take in what a provider said; what is final is remembered."""
+    outcome: AttemptOutcome = "pending" if answer.pending else "miss" if answer.is_miss else "found"
+    now = datetime.now(UTC)
+    findings = {name: finding_json(found) for name, found in answer.findings.items()}
+    step.course.answer(step.provider, outcome, answer.findings)
+    note(
+        Attempt(
+            step.item_no,
+            step.provider,
+            outcome,
+            now,
+            ms=ms,
+            credits=answer.credits,
+            findings=findings or None,
+        )
+    )
+    seconds = memory.seconds_to_keep(step.question_asked.wanted, is_miss=answer.is_miss)
+    if outcome != "pending" and seconds > 0:
+        memory.keep(step.question, Remembered(answer.findings, now, seconds))
+        note(Keep(step.provider, step.question.identity, findings, now, seconds))
+
+
+def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
+    """Take in an answer that was had before."""
+    outcome: AttemptOutcome = "found" if remembered.findings else "miss"
+    step.course.answer(step.provider, outcome, remembered.findings)
+    note(
+        Attempt(
+            step.item_no,
+            step.provider,
+            outcome,
+            datetime.now(UTC),
+            is_cached=True,
+            findings={n: finding_json(f) for n, f in remembered.findings.items()} or None,
+        )
+    )
+
+
+def read_error(step: "Step", error: ProviderError, ms: int, note: Noting) -> None:
+    """Take in that there was no answer: final for this lead, to be tried again, or (a limit, a key) as if not asked."""
+    if isinstance(error, Rejected):
+        step.course.answer(step.provider, "refused", {})
+    elif policy_of(error).counts_attempt:
+        step.course.failures[step.provider] = error
+    note(
+        Attempt(
+            step.item_no,
+            step.provider,
+            "refused" if isinstance(error, Rejected) else "error",
+            datetime.now(UTC),
+            code=error.code,
+            message=error.message,
+            ms=ms,
+        )
+    )

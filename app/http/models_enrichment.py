@@ -1,0 +1,163 @@
+"""What the job API takes: the payload of each type, in the spelling of its clients (camelCase; snake_case is understood).
+
+Shapes: a lead is named by the caller's own id (`leadId`), what is known of it stands in `inputData`. What is not known
+here is refused, so that a misspelt field is not silently ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    model_validator,
+)
+from pydantic import Tag as PydanticTag
+from pydantic.alias_generators import to_camel
+
+from app.enrichment.submit import MOST_LEADS
+from app.http.models import Input
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
+LeadId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Known = Annotated[str, StringConstraints(max_length=500)]
+Type = Literal["email", "company", "social", "phone", "person"]
+Types = Annotated[list[Type], Field(min_length=1, max_length=5)]
+ProviderId = Annotated[str, StringConstraints(min_length=1, max_length=50)]
+#: What is looked for where the caller does not say.
+USUAL_TYPES: dict[str, list[Type]] = {
+    "single_lead_enrichment": ["email", "company", "social"],
+    "batch_lead_enrichment": ["email", "company", "social"],
+    "company_data_update": ["company"],
+    "social_profile_discovery": ["social"],
+}
+
+
+class CamelInput(Input):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class LeadFieldsIn(CamelInput):
+    """What is known of a lead; the more, the surer it is found."""
+
+    first_name: Known = ""
+    last_name: Known = ""
+    full_name: Known = ""
+    company: Known = ""
+    domain: Known = ""
+    email: Known = ""
+    linkedin_url: Known = ""
+
+
+class LookupPayloadIn(CamelInput):
+    provider_id: ProviderId | None = Field(
+        default=None, description="Asked first; then the client's chain. None: the chain."
+    )
+    enrichment_types: Types | None = None
+    min_score: int = Field(
+        default=0, ge=0, le=100, description="An e-mail with a lower score does not end the search."
+    )
+    verify: bool = Field(default=False, description="Verify the e-mails found, in the same job.")
+
+
+class OneLeadIn(LookupPayloadIn):
+    lead_id: LeadId
+    input_data: LeadFieldsIn
+
+
+class ManyLeadsIn(LookupPayloadIn):
+    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=MOST_LEADS)]
+    input_data: dict[LeadId, LeadFieldsIn] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> "ManyLeadsIn":
+        if len(set(self.lead_ids)) < len(self.lead_ids):
+            raise ValueError("leadIds names a lead twice")
+        if strangers := set(self.input_data) - set(self.lead_ids):
+            raise ValueError(f"inputData has {min(strangers)!r}, which leadIds does not name")
+        return self
+
+
+class EmailsIn(CamelInput):
+    emails: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=320)]],
+        Field(min_length=1, max_length=MOST_LEADS),
+    ]
+    provider_id: ProviderId | None = None
+
+
+class _JobIn(CamelInput):
+    priority: int = Field(default=3, ge=1, le=5, description="1 is the highest.")
+    max_retries: int = Field(default=3, ge=0, le=20, description="After each row's first attempt.")
+    webhook_url: str | None = None
+    tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
+    scheduled_for: AwareDatetime | None = Field(default=None, description="Not before this moment.")
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class SingleJobIn(_JobIn):
+    type: Literal["single_lead_enrichment"]
+    payload: OneLeadIn
+
+
+class BatchJobIn(_JobIn):
+    type: Literal["batch_lead_enrichment"]
+    payload: ManyLeadsIn
+
+
+def _how_many(said: Any) -> str:
+    names = {"leadIds", "lead_ids"}
+    many = names & set(said) if isinstance(said, dict) else isinstance(said, ManyLeadsIn)
+    return "(many)" if many else "(one)"
+
+
+class UpdateJobIn(_JobIn):
+    type: Literal["company_data_update", "social_profile_discovery"]
+    payload: Annotated[
+        Annotated[OneLeadIn, PydanticTag("(one)")] | Annotated[ManyLeadsIn, PydanticTag("(many)")],
+        Discriminator(_how_many),
+    ]
+
+
+class ValidationJobIn(_JobIn):
+    type: Literal["email_validation"]
+    payload: EmailsIn
+
+
+def _type_of(said: Any) -> str:
+    found = said.get("type") if isinstance(said, dict) else getattr(said, "type", None)
+    return _FORMS.get(found, "none") if isinstance(found, str) else "none"
+
+
+_FORMS = {
+    "single_lead_enrichment": "(single)",
+    "batch_lead_enrichment": "(batch)",
+    "company_data_update": "(update)",
+    "social_profile_discovery": "(update)",
+    "email_validation": "(validation)",
+}
+
+
+class JobIn(
+    RootModel[
+        Annotated[
+            Annotated[SingleJobIn, PydanticTag("(single)")]
+            | Annotated[BatchJobIn, PydanticTag("(batch)")]
+            | Annotated[UpdateJobIn, PydanticTag("(update)")]
+            | Annotated[ValidationJobIn, PydanticTag("(validation)")],
+            Discriminator(
+                _type_of,
+                custom_error_type="type",
+                custom_error_message=f"The field `type` says what kind of job it is, one of: {', '.join(_FORMS)}.",
+            ),
+        ]
+    ]
+):
+    """A job, told by its `type`."""
+
+    def digest_source(self) -> dict[str, Any]:
+        """Return what makes two requests the same."""
+        return self.root.model_dump(mode="json")
