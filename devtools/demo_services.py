@@ -61,11 +61,12 @@ class Services:
         return self._python("web", arguments, {"PROMETHEUS_MULTIPROC_DIR": str(metrics)})
 
     def workers(self, dedicated_client_id: str) -> list[Process]:
-        """Ingest, the shared lane, and one client's own worker."""
+        """Ingest, the shared lanes, and one client's own worker."""
         shared = f"{queues.VERIFICATION},{queues.MAINTENANCE}"
         return [
             self._worker("ingest", ["-Q", queues.INGEST, "-P", "prefork", "-c", "2"]),
             self._worker("verification", ["-Q", shared, "-P", "threads", "-c", "64"]),
+            self._worker("enrichment", ["-Q", queues.ENRICHMENT, "-P", "threads", "-c", "64"]),
             self._worker(
                 "verification-acme",
                 ["-P", "threads", "-c", "16"],

@@ -69,6 +69,20 @@ def acme(app: Engine) -> Tenant:
         "INSERT INTO lane_usage (minute, queue, tenant_id, rows) VALUES (now(), 'verification-queue', :t, 1)",
         values,
     )
+    owner_sql(
+        """INSERT INTO lookup_attempts (tenant_id, job_id, item_no, provider, outcome, at)
+           VALUES (:t, :j, 1, 'hunter', 'miss', now())""",
+        values,
+    )
+    owner_sql(
+        """INSERT INTO lookup_cache (tenant_id, provider, identity, findings, found_at, expires_at)
+           VALUES (:t, 'hunter', 'x', '{}', now(), now() + interval '1 day')""",
+        values,
+    )
+    owner_sql(
+        "INSERT INTO lookup_finds (tenant_id, job_id, item_no, email, data) VALUES (:t, :j, 1, 'a@b.c', '{}')",
+        values,
+    )
     return tenant
 
 

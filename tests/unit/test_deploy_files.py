@@ -72,7 +72,7 @@ WORKERS = worker_commands()
 
 def test_procfiles_name_the_processes() -> None:
     assert list(read_procfile("Procfile")) == ["web", "beat", "flower"]
-    assert list(read_procfile("Procfile.worker")) == ["ingest", "verification"]
+    assert list(read_procfile("Procfile.worker")) == ["ingest", "verification", "enrichment"]
 
 
 @pytest.mark.parametrize("words", WORKERS.values(), ids=WORKERS)
