@@ -9,8 +9,9 @@ from pydantic import SecretStr
 from app.accounts import tenants
 from app.accounts.command_line import if_missing_option, maybe_there, read_stdin
 from app.clients import key_test, keys
-from app.clients.command_line import WINDOW, owner, provider_limits, transaction
+from app.clients.command_line import WINDOW, login_name, owner, provider_limits, transaction
 from app.clients.key_audit import reset_key
+from app.clients.key_test_rate import count_key_test
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
 from app.plain_text import escaped
@@ -164,8 +165,12 @@ def remove_key(key_id: UUID, *, yes: bool) -> None:
 @click.argument("key_id", metavar="ID", type=click.UUID)
 @click.option("--address", default=key_test.TEST_ADDRESS, show_default=True)
 def test_one_key(key_id: UUID, *, address: str) -> None:
-    """Make one call with a key, within its limits; exit code 1 when it isn't answered with a verdict."""
+    """Make one call with a key, within its limits; exit code 1 when it isn't answered with a verdict.
+
+    Ten times a minute by one person, as over the API and on the pages.
+    """
     with provider_limits() as limiter:
+        count_key_test(get_settings().redis_url, f"cli:{login_name()}")
         tried = key_test.test_key(
             transaction, key_id, limiter=limiter, settings=get_settings(), address=address
         )
