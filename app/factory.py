@@ -15,6 +15,7 @@ from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
 from app.http.health import health
+from app.http.job_acts import job_acts
 from app.http.jobs import jobs
 from app.http.keys import keys
 from app.http.lanes import lanes
@@ -28,7 +29,19 @@ from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, uploads, jobs, enrichment_jobs, results, lanes, clients, keys, metrics)
+BLUEPRINTS = (
+    health,
+    login,
+    uploads,
+    jobs,
+    job_acts,
+    enrichment_jobs,
+    results,
+    lanes,
+    clients,
+    keys,
+    metrics,
+)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 

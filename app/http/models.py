@@ -19,7 +19,17 @@ from pydantic import (
 from app.jobs.queries import JobView
 from app.jobs.status import JobStatus
 
-Verdict = Literal["valid", "invalid", "catch_all", "unknown", "found", "partial", "not_found"]
+Verdict = Literal[
+    "valid",
+    "invalid",
+    "catch_all",
+    "unknown",
+    "found",
+    "partial",
+    "not_found",
+    "done",
+    "skipped",
+]
 JobState = Literal[
     "scheduled",
     "pending",
@@ -71,12 +81,6 @@ class TokenOut(Out):
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme, RFC 6750
     expires_in: int = Field(description="Seconds.")
-
-
-class JobListIn(Input):
-    cursor: Annotated[Cursor | None, BeforeValidator(_empty_is_none)] = None
-    limit: int = Field(default=25, ge=1, le=100)
-    status: Annotated[JobState | None, BeforeValidator(_empty_is_none)] = None
 
 
 class ResultListIn(Input):
@@ -150,6 +154,10 @@ class RetriedOut(JobOut):
 class JobListOut(Out):
     jobs: list[JobOut]
     next_cursor: str | None
+    counts: dict[JobState, int] | None = Field(
+        description="By status, among the jobs that the filter without its status fits; when asked for."
+    )
+    counts_limit: int = Field(description="Counting stops here: this many, or more.")
 
 
 class StatusLaneOut(Out):
