@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from app.clients.setting_rules import KEY_POLICIES, KeyPolicy, check_settings
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, NotFound
+from app.jobs.holds import Hold, read_holds
 from routing.queues import VERIFICATION
 
 __all__ = [
@@ -50,7 +51,8 @@ class ClientRow:
 
     `configured_queue` and `is_active` are its row in `worker_configs` (the one in force, else the newest); `queue` is the lane
     in force, which is the shared one while `fallback_since` is set. `rows_last_hour` counts all lanes, `shared_part` is the
-    client's part (0 to 1) of what the shared lane did in the last hour, None when that was nothing.
+    client's part (0 to 1) of what the shared lane did in the last hour, None when that was nothing. `hold` is why nothing of it
+    is released at present, None: it isn't held.
     """
 
     id: UUID
@@ -85,6 +87,7 @@ class ClientRow:
     rows_last_hour: int
     shared_rows_last_hour: int
     shared_part: float | None
+    hold: Hold | None = None
 
     @property
     def is_dedicated(self) -> bool:
@@ -145,7 +148,17 @@ def list_clients(
         "after": after,
         "limit": limit,
     }
-    return [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
+    return _with_holds(
+        connection, [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
+    )
+
+
+def _with_holds(connection: Connection, clients: list[ClientRow]) -> list[ClientRow]:
+    if not clients:
+        return clients
+    found = read_holds(connection, [client.id for client in clients])
+    holds = {held.tenant_id: held.hold for held in found}
+    return [replace(client, hold=holds.get(client.id)) for client in clients]
 
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
@@ -157,7 +170,7 @@ def get_client(connection: Connection, name: str | UUID, presence_seconds: float
         raise NotFound(
             f"There is no client {wanted!r}; `clients list` shows them. Give its short name, an id, or a person's e-mail."
         )
-    return ClientRow(**row._mapping)
+    return _with_holds(connection, [ClientRow(**row._mapping)])[0]
 
 
 def _readable(name: str) -> str:

@@ -62,6 +62,8 @@ def remarks(client: ClientRow) -> Iterator[str]:
         yield f"fell back from {client.configured_queue} since {moment(client.fallback_since)}"
     elif client.is_dedicated and not client.workers:
         yield "no worker on its lane"
+    if client.hold:
+        yield f"held since {moment(client.hold.since)}: {client.hold.text}"
     if client.unattended_since:
         yield f"work without a worker since {moment(client.unattended_since)}"
     if client.config_id and not client.is_dedicated:
@@ -90,6 +92,8 @@ def _client_lines(client: ClientRow) -> Iterator[str]:
     yield "fall-back " + (f"after {after} s without a worker" if after else "off")
     for remark in remarks(client):
         yield f"look {remark}"
+    if client.hold:
+        yield f"remedy {client.hold.remedy}"
     yield f"workers {client.workers}"
     yield (
         f"work {client.ready} ready, {client.released} released, {client.running} running; "

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.http.models import Out
 from app.http.models_clients import KeyPolicy, WorkerFormat
-from app.http.models_operators import KeyOut
+from app.http.models_operators import HoldOut, KeyOut
 
 
 class ClientLaneOut(Out):
@@ -21,6 +21,7 @@ class ClientLaneOut(Out):
     changed_at: datetime | None
     unattended_since: datetime | None = Field(description="Work and no worker since.")
     fallback_since: datetime | None = Field(description="On the shared lane for want of a worker.")
+    hold: HoldOut | None = Field(description="Why nothing of it is released; null: it isn't held.")
     notes: str | None
 
 

@@ -22,6 +22,21 @@ class AdviceOut(Out):
     text: str | None
 
 
+class HoldOut(Out):
+    """Why nothing of a client is released at present."""
+
+    reason: str
+    since: datetime
+    until: datetime = Field(description="When it goes on by itself.")
+    text: str
+    remedy: str = Field(description="What ends it sooner.")
+
+
+class HeldClientOut(Out):
+    slug: str
+    hold: HoldOut
+
+
 class LaneOut(Out):
     queue: str
     kind: str
@@ -48,6 +63,9 @@ class LaneOut(Out):
     unattended_seconds: float | None
     fallback_since: datetime | None
     fallback_tenants: list[str] = Field(description="Clients that use the shared lane meanwhile.")
+    holds: list[HeldClientOut] = Field(
+        description="Clients on it that are held, but for the moments between two calls."
+    )
     advice: AdviceOut
 
 
