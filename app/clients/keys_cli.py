@@ -13,6 +13,7 @@ from app.clients.command_line import WINDOW, owner, provider_limits, transaction
 from app.clients.key_audit import reset_key
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
+from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
@@ -83,11 +84,13 @@ def list_keys(*, as_json: bool) -> None:
     """Show every key by its last four characters, with its limits and whether it is in force."""
     with owner() as connection:
         found = keys.list_keys(connection)
+        problems = problems_of(connection, found)
     if as_json:
-        click.echo(to_json([key_as_data(key, _states(found)) for key in found]))
+        states = _states(found)
+        click.echo(to_json([key_as_data(key, states, problems) for key in found]))
         return
     for key in found:
-        click.echo(key_line(key, {}))
+        click.echo(key_line(key, {}, problems))
 
 
 def _states(found: list[keys.KeyFacts]) -> dict[str, KeyState]:

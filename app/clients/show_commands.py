@@ -19,6 +19,7 @@ from app.clients.printing import (
     to_json,
 )
 from app.clients.worker_files import FORMATS, WorkerFormat, worker_files
+from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
@@ -58,12 +59,13 @@ def show_client(name: str, *, as_json: bool) -> None:
         client = get_client(connection, name, presence())
         keys, serving = client_keys(connection, client), serving_keys(connection, client)
         changes = history(connection, client.id, LAST_CHANGES)
-    shown = keys + [key for key in serving if key not in keys]
+        shown = keys + [key for key in serving if key not in keys]
+        problems = problems_of(connection, shown)
     states = _states(shown)
     if as_json:
         data = client_as_data(client) | {
-            "own_keys": [key_as_data(key, states) for key in keys],
-            "serving_keys": [key_as_data(key, states) for key in serving],
+            "own_keys": [key_as_data(key, states, problems) for key in keys],
+            "serving_keys": [key_as_data(key, states, problems) for key in serving],
             "capacity": capacity(serving),
             "changes": changes,
         }
@@ -73,7 +75,7 @@ def show_client(name: str, *, as_json: bool) -> None:
         click.echo(line)
     click.echo(f"key policy {client.key_policy}")
     for key in shown:
-        click.echo(f"key {key_line(key, states)}")
+        click.echo(f"key {key_line(key, states, problems)}")
     click.echo(capacity_line(serving))
     for row in changes:
         click.echo(f"change {audit_line(row)}")

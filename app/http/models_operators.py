@@ -91,14 +91,20 @@ class KeyOut(Out):
     window_seconds: int
     daily_limit: int | None
     enabled: bool
-    used_today: int
+    used_today: int = Field(description="Calls made since the key's day began.")
+    reserved_today: int | None = Field(
+        description="Calls reserved since then: what the daily limit counts; null: not known."
+    )
     health: Literal["closed", "open", "half_open", "unknown", "unusable"] = Field(
-        description="unusable: its limits can't be, so workers pass it over; `why` has what is wrong."
+        description="unusable: its limits can't be, or its secret can't be read, so workers pass it over; `why` says it."
     )
     since: datetime | None
     why: str | None
     next_free_at: datetime | None
     throttled_count: int
+    spacing_multiplier: float = Field(
+        description="By how much its spacing is widened after answers 429."
+    )
     source: Literal["database", "environment"] = Field(
         description="environment: carried by a live worker, and then in force for its client."
     )
