@@ -11,6 +11,7 @@ from app.accounts.command_line import if_missing_option, maybe_there, read_stdin
 from app.clients import key_test, keys
 from app.clients.command_line import WINDOW, owner, provider_limits, transaction
 from app.clients.key_audit import reset_key
+from app.clients.key_notices import enabled_notes, without_key
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
 from app.jobs.key_problems import problems_of
@@ -75,7 +76,10 @@ def add_key(
     with owner() as connection, maybe_there("this key", allowed=if_missing):
         tenant_id = tenants.find_tenant_id(connection, slug) if slug else None
         key_id = keys.add_key(connection, tenant_id, new)
+        warnings = enabled_notes(connection, key_id)
         click.echo(f"key {key_id} of {slug or 'the platform'}")
+        for warning in warnings:
+            click.echo(f"look {warning}")
 
 
 @keys_cli.command("list")
@@ -141,9 +145,13 @@ def edit_key(
     if not settings:
         raise click.UsageError("Say what to change: --spacing-ms, --daily-limit, …")
     with owner() as connection:
+        follows = without_key(connection, key_id) if is_enabled is False else None
         changes = keys.edit_key(connection, key_id, **settings)
+        shared = enabled_notes(connection, key_id) if "is_enabled" in changes and is_enabled else []
     for name, (old, new) in changes.items():
         click.echo(escaped(f"{name} {old} -> {new}"))
+    for warning in [follows] if follows else shared:
+        click.echo(f"look {warning}")
     if not changes:
         click.echo("nothing changed: it was so")
 
@@ -155,7 +163,10 @@ def remove_key(key_id: UUID, *, yes: bool) -> None:
     """Take a key away for good; workers stop using it at once."""
     with owner() as connection:
         key = keys.key_facts(connection, key_id)
+        follows = without_key(connection, key_id)
     whose = key.tenant_slug or "the platform"
+    if follows:
+        click.echo(f"look {follows}")
     if not yes:
         click.confirm(f"Remove the key …{key.hint} of {whose}?", abort=True)
     with owner() as connection:

@@ -125,6 +125,8 @@ def _tell(done: Onboarded) -> None:
     )
     if done.password:
         click.echo(f"password {done.password}")
+    for warning in done.warnings:
+        click.echo(escaped(f"look {warning}"))
     click.echo(change_line(done.change))
     with plain_owner() as connection:
         keys = {key.id: key for key in client_keys(connection, client)}

@@ -169,9 +169,7 @@ def change_line(change: LaneChange) -> str:
     """Return what moved."""
     if not change.is_change:
         return f"lane {change.to_queue}, as before: nothing moved"
-    return _line(
-        f"lane {change.from_queue} -> {change.to_queue}, {change.chunks_moved} waiting chunks moved"
-    )
+    return _line(f"lane {change.from_queue} -> {change.to_queue}, {change.work_words}")
 
 
 def audit_line(row: AuditRow) -> str:

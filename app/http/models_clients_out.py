@@ -94,6 +94,7 @@ class LaneChangeOut(Out):
     from_queue: str
     to_queue: str
     chunks_moved: int = Field(description="Chunks that waited and go to the new lane.")
+    chunks_running: int = Field(description="Chunks that run and finish where they are.")
 
 
 class ClientDetailOut(Out):
@@ -105,6 +106,7 @@ class ClientDetailOut(Out):
 
 class ClientChangedOut(ClientDetailOut):
     change: LaneChangeOut | None = Field(description="null: the lane is what it was.")
+    warnings: list[str] = Field(description="What was done all the same and wants a look.")
 
 
 class OnboardedOut(ClientChangedOut):

@@ -96,6 +96,7 @@ class KeysIn(Input):
 
 class KeysAddedOut(Out):
     key_ids: list[UUID]
+    warnings: list[str] = Field(description="What was done all the same and wants a look.")
 
 
 class KeyTestOut(Out):

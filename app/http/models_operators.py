@@ -114,5 +114,11 @@ class KeyOut(Out):
     in_force: bool = Field(description="Whether a worker that serves the client now would use it.")
 
 
+class KeyChangedOut(KeyOut):
+    warnings: list[str] = Field(
+        description="Who else has the key that was switched on; what its client does without the one switched off."
+    )
+
+
 class KeyListOut(Out):
     keys: list[KeyOut]

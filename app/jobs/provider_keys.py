@@ -118,7 +118,9 @@ def _with_states(
             states = {}
     keys = [_key(row, states.get(row.fingerprint)) for row in rows]
     problems = problems_of(connection, keys)
-    return [_unusable(key, problems[key.id]) if key.id in problems else key for key in keys]
+    return [
+        _unusable(key, problems[key.id]) if key.id and key.id in problems else key for key in keys
+    ]
 
 
 def _unusable(key: KeyRow, problem: str) -> KeyRow:

@@ -3,7 +3,15 @@
 import pytest
 from flask.testing import FlaskClient
 
-from tests.factories import Person, Tenant, make_lane, make_person, make_tenant, owner_sql
+from tests.factories import (
+    Person,
+    Tenant,
+    make_lane,
+    make_person,
+    make_tenant,
+    make_worker,
+    owner_sql,
+)
 from tests.integration.http_world import Web, form_token
 
 ROW_OUT_OF_MODE = "UPDATE worker_configs SET worker_mode = 'shared' WHERE user_id = :u"
@@ -60,6 +68,12 @@ def test_a_message_that_is_not_true_yet_says_so(
     assert "Not true yet" in browser.get(url).text
     key = {"secret": "mt_abc123xyz789"}
     assert operator.post(f"/api{url}/keys", json={"keys": [key]}).status_code == 201
+    queue = f"verification-queue:client-{acme.slug}"
+    warning = f"Not true yet of {acme.slug}: no worker serves {queue}."
+    assert operator.get(f"/api{url}/message").json["warning"] == warning
+    assert warning in browser.get(url).text
+    assert warning in browser.get(f"{url}/ready").text
+    make_worker(queue)
     assert operator.get(f"/api{url}/message").json["warning"] is None
     assert "Not true yet" not in browser.get(url).text
 

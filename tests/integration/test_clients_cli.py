@@ -242,9 +242,10 @@ def test_worker_and_message_are_printed(cli: FlaskCliRunner, person: Person) -> 
         )
     ]
     assert kinds == ["Secret", "Deployment"]
-    message = run(cli, "clients", "message", slug).output
-    assert message.startswith("Subject: ")
-    assert "691,200 verifications/day" in message
+    told = run(cli, "clients", "message", slug)
+    assert told.stdout.startswith("Subject: ")
+    assert "691,200 verifications/day" in told.stdout
+    assert f"Not true yet of {slug}: no worker serves {lane_of(person)}." in told.stderr
 
 
 def test_changes_are_told(cli: FlaskCliRunner, person: Person) -> None:
