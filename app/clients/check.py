@@ -117,7 +117,7 @@ def _one_key(
     except LanewayError as error:
         return failed(name, error.message, "Put that right and check again.")
     whose = "" if key.tenant_id else " (the platform's)"
-    detail = f"{tried.detail}{whose}" + (f", {tried.ms} ms" if tried.ms is not None else "")
+    detail = f"{tried.words}{whose}"
     if tried.ok:
         return passed(name, detail)
     return failed(name, detail, _REMEDIES.get(tried.outcome, _TRY_AGAIN).format(id=key_id))

@@ -183,8 +183,7 @@ def test_one_key(key_id: UUID, *, address: str) -> None:
         tried = key_test.test_key(
             transaction, key_id, limiter=limiter, settings=get_settings(), address=address
         )
-    took = f", {tried.ms} ms" if tried.ms is not None else ""
-    click.echo(escaped(f"{'ok' if tried.ok else 'failed'} {tried.detail}{took}"))
+    click.echo(escaped(f"{'ok' if tried.ok else 'failed'} {tried.words}"))
     if not tried.ok:
         raise SystemExit(1)
 

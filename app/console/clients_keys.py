@@ -118,5 +118,5 @@ def _tested(found: KeyRow) -> str:
     assert found.id is not None, "a key is tested by its id"  # noqa: S101 - for the type
     result = key_acts.test_key(found.id)
     if not result.ok:
-        raise InvalidInput(f"The key …{found.hint} did not pass the test: {result.detail}")
-    return f"The key …{found.hint} works: {result.detail} ({result.ms} ms)"
+        raise InvalidInput(f"The key …{found.hint} did not pass the test: {result.words}.")
+    return f"The key …{found.hint} works: {result.words}."

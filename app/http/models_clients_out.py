@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.http.models import Out
+from app.http.model_bases import Out
 from app.http.models_clients import KeyPolicy, WorkerFormat
 from app.http.models_operators import HoldOut, KeyOut
 

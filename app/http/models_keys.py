@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from app.http.models import Input, Out
+from app.http.model_bases import Input, Out
 from routing.rate_limits.limits import MAX_WINDOW_CALLS
 
 SHORTEST_SECRET, LONGEST_SECRET = 8, 512

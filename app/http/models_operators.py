@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.http.models import Out
+from app.http.model_bases import Out
 
 
 class AdviceOut(Out):
