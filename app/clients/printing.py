@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from app.clients.capacity import capacity, describe
+from app.clients.change_words import event_in_words
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts
 from app.plain_text import escaped
@@ -174,11 +175,5 @@ def change_line(change: LaneChange) -> str:
 
 def audit_line(row: AuditRow) -> str:
     """Return one change in a line."""
-    what = (
-        f"{row.from_queue} -> {row.to_queue}, {row.chunks_moved} chunks"
-        if row.to_queue
-        else json.dumps(row.details, ensure_ascii=False, sort_keys=True)
-    )
-    return _line(
-        f"{row.id}\t{moment(row.at)}\t{row.actor}\t{row.tenant_slug or '-'}\t{row.action}\t{what}"
-    )
+    whose, what = row.tenant_slug or "-", event_in_words(row)
+    return _line(f"{row.id}\t{moment(row.at)}\t{row.actor}\t{whose}\t{row.action}\t{what}")
