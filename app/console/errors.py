@@ -10,7 +10,7 @@ _IN_WORDS = {
     413: "What was sent is larger than this installation takes. Split the list and upload the parts.",
 }
 #: To an operator nothing is another client's.
-_FOR_OPERATORS = "There is no such page. What it showed may have been removed, or its address has a slip of the pen: Clients, Lanes and Keys lead to all there is."
+_FOR_OPERATORS = "There is no such page. What it showed may have been removed, or its address is mistyped. Clients, Lanes and Keys lead to all there is."
 
 
 def show_problem(problem: Problem) -> str:

@@ -74,9 +74,10 @@ def _is_pace(reason: str, seconds: float) -> bool:
 def describe(reason: str, since: datetime, until: datetime, slug: str) -> Hold:
     """Put a hold into words; `reason` is the limiter's, as `lane_holds` has it, `slug` the client's."""
     ends = resumes_at(reason, until)
-    said = _TEXTS.get(reason, _OTHER).format(until=f"{ends:%Y-%m-%d %H:%M:%S} UTC")
+    clock = "%H:%M" if reason in _ENDS_TO_THE_MINUTE else "%H:%M:%S"
+    said = _TEXTS.get(reason, _OTHER).format(until=f"{ends:%Y-%m-%d {clock}} UTC")
     remedy = REMEDIES.get(reason, REMEDIES["held"]).format(id="ID", slug=slug)
-    return Hold(reason, since, ends, said, remedy)
+    return Hold(reason, since.astimezone(UTC), ends, said, remedy)
 
 
 def resumes_at(reason: str | None, until: datetime) -> datetime:

@@ -41,7 +41,7 @@ def test_the_api_tells_of_a_hold_beside_the_client_and_its_lane(web: Web, acme: 
     hold(acme)
     found = operator.get(path).json["client"]["lane"]["hold"]
     assert (found["reason"], datetime.fromisoformat(found["until"])) == ("daily_quota", TOMORROW)
-    assert f"goes on at {TOMORROW:%Y-%m-%d} 00:00:00 UTC" in found["text"]
+    assert f"goes on at {TOMORROW:%Y-%m-%d} 00:00 UTC" in found["text"]
     assert found["remedy"].endswith(REMEDY)
     [listed] = operator.get("/api/clients").json["clients"]
     assert listed["lane"]["hold"] == found
@@ -57,10 +57,10 @@ def test_the_api_tells_of_a_hold_beside_the_client_and_its_lane(web: Web, acme: 
 def test_each_page_with_a_lane_tells_of_its_hold(web: Web, acme: Tenant, page: str) -> None:
     browser = web.sign_in(make_person(role="operator"))
     path = page.format(slug=acme.slug)
-    assert "held since" not in browser.get(path).text
+    assert "Held since" not in browser.get(path).text
     hold(acme)
     text = browser.get(path).text
-    assert f"day is used up; goes on at {TOMORROW:%Y-%m-%d} 00:00:00 UTC; held since" in text
+    assert f"day is used up; goes on at {TOMORROW:%Y-%m-%d} 00:00 UTC. Held since" in text
     assert REMEDY in text
 
 

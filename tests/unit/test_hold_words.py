@@ -28,8 +28,8 @@ def test_the_moment_is_in_utc() -> None:
 @pytest.mark.parametrize(
     ("reason", "text", "remedy"),
     [
-        ("daily_quota", "day is used up; goes on at 2026-11-23 00:00:00 UTC", "--daily-limit"),
-        ("circuit_open", "tried again at 2026-11-23 00:00:00 UTC", "keys reset ID"),
+        ("daily_quota", "day is used up; goes on at 2026-11-23 00:00 UTC", "--daily-limit"),
+        ("circuit_open", "tried again at 2026-11-23 00:00 UTC", "keys reset ID"),
         ("no_keys", "no key may serve it", "keys add --tenant acme"),
         ("spacing", "next call at 2026-11-23 00:00:00 UTC", "Nothing is wrong"),
         ("what a later version says", "the keys' limits", "Nothing is wrong"),
