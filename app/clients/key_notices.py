@@ -1,6 +1,6 @@
 """What an operator should know of a change to keys, beside that it was made: who else has the key, and who is left without."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -62,7 +62,7 @@ def without_key(connection: Connection, key_id: UUID) -> str | None:
     if not key.in_force:
         return None
     others = [other for other in keys_of(connection, key.tenant_id) if _goes_on(other, key)]
-    if _usable(connection, others):
+    if usable(connection, others):
         return None
     if key.tenant_id is None:
         return "The platform has no other key that can be used: the work of clients without keys of their own waits then."
@@ -83,13 +83,14 @@ def _why_it_waits(connection: Connection, tenant_id: UUID, others: list[KeyFacts
     if client.key_policy == "own":
         return "its key policy is own"
     platform = [key for key in keys_of(connection, None) if key.in_force]
-    return None if _usable(connection, platform) else "the platform has none either"
+    return None if usable(connection, platform) else "the platform has none either"
 
 
 def _goes_on(other: KeyFacts, key: KeyFacts) -> bool:
     return other.in_force and other.id != key.id
 
 
-def _usable(connection: Connection, keys: list[KeyFacts]) -> list[KeyFacts]:
+def usable(connection: Connection, keys: Sequence[KeyFacts]) -> list[KeyFacts]:
+    """Return those of the keys that a worker would not pass over."""
     problems = problems_of(connection, keys)
     return [key for key in keys if key.id not in problems]

@@ -17,6 +17,7 @@ from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.key_notices import shared_with
+from app.clients.key_notices import usable as usable_ones
 from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, in_one_order, serving_keys
 from app.clients.new_client import namesake_notes, suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
@@ -107,7 +108,7 @@ def read_detail(name: str) -> ClientDetail:
 def _detail(connection: Connection, name: str) -> ClientDetail:
     client = rules.get_client(connection, name, presence_seconds())
     own = key_overview(connection, provider_limits() if broker().is_up() else None, client.id)
-    serving = serving_keys(connection, client)
+    serving = usable_ones(connection, serving_keys(connection, client))
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]
     return ClientDetail(client, own, usable, serving, by_platform, capacity(serving))

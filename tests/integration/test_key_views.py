@@ -145,5 +145,10 @@ def test_a_key_whose_secret_cant_be_read_is_shown_with_its_own_error(
     assert healths["w012"] == ("unknown", None)
     for page in ("/keys", f"/clients/{acme.slug}"):
         assert browser.get(page).text.count("Not usable") == 1
+    detail = operator.get(f"/api/clients/{acme.slug}").json
+    assert detail["capacity"]["keys"] == 1, "it gives nothing"
+    shown = json.loads(cli.invoke(args=["clients", "show", acme.slug, "--json"]).output)
+    assert shown["capacity"]["keys"] == 1
+    assert {key["health"] for key in shown["own_keys"]} == {"unusable", "unknown"}
     for command in (["keys", "list"], ["clients", "show", acme.slug]):
         assert cli.invoke(args=command).output.count("not usable: A stored secret") == 1
