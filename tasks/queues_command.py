@@ -85,11 +85,16 @@ def as_table(lanes: list[LaneRow], columns: Sequence[tuple[str, str]] = COLUMNS)
 
 
 def hold_lines(lanes: list[LaneRow]) -> list[str]:
-    """Return a line for each held client: why, since when, and what ends it."""
-    return [
+    """Return a line for each held client, the first of each lane: why, since when, and what ends it; and how many more."""
+    lines = [
         f"{lane.queue}: {held.slug} is held since {held.hold.since:%Y-%m-%d %H:%M:%S} UTC: {held.hold.text}. {held.hold.remedy}"
         for lane in lanes
         for held in lane.holds
+    ]
+    return lines + [
+        f"{lane.queue}: {more} more of its clients are held"
+        for lane in lanes
+        if (more := lane.held_tenants - len(lane.holds))
     ]
 
 

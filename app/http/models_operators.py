@@ -63,9 +63,10 @@ class LaneOut(Out):
     unattended_seconds: float | None
     fallback_since: datetime | None
     fallback_tenants: list[str] = Field(description="Clients that use the shared lane meanwhile.")
-    holds: list[HeldClientOut] = Field(
+    held_tenants: int = Field(
         description="Clients on it that are held, but for the moments between two calls."
     )
+    holds: list[HeldClientOut] = Field(description="The first 20 of them to go on.")
     advice: AdviceOut
 
 

@@ -31,6 +31,10 @@ _WORKERS = text("""
 """)
 
 
+#: When the platform's keys are spent, everybody on the shared lane is held, for the same reason.
+MOST_HOLDS = 20
+
+
 class QueueLengths(Protocol):
     """What is needed of a Redis client."""
 
@@ -44,7 +48,8 @@ class LaneRow:
     rates are rows (calls) a second; `keys` counts the keys that the lane's clients may use. `rows_left` have no answer
     yet (None: not known before a list is read); `drain_seconds` is how long they take as it goes, or would go with the
     keys' rate. `unattended_since`: work, and no live worker. `fallback_tenants` left it for the shared lane meanwhile.
-    `held_until` and `held_reason` are the first hold of any client on it, also one of a moment; `holds` are those to tell of.
+    `held_until` and `held_reason` are the first hold of any client on it, also one of a moment; `held_tenants` counts those to
+    tell of, and `holds` are the first of them to end, `MOST_HOLDS` at most.
     """
 
     queue: str
@@ -70,6 +75,7 @@ class LaneRow:
     unattended_seconds: float | None
     fallback_since: datetime | None
     fallback_tenants: list[str]
+    held_tenants: int
     holds: list[HeldClient]
     advice: Advice
 
@@ -166,7 +172,8 @@ def _lane(row: Row[Any], seen: _Seen, sharing: int, given: Assumptions) -> LaneR
         unattended_seconds=None if unattended is None else _seconds(row.at - unattended),
         fallback_since=seen.watch.fallback_since if seen.watch else None,
         fallback_tenants=list(seen.watch.fallback_tenants or ()) if seen.watch else [],
-        holds=seen.holds,
+        held_tenants=len(seen.holds),
+        holds=seen.holds[:MOST_HOLDS],
         advice=advise(_load(row, seen), counted, given),
     )
 

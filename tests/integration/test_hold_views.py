@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from app.jobs.lanes import MOST_HOLDS
 from tasks.queues_command import queues_command
 from tests.factories import Tenant, make_lane, make_person, make_tenant, make_worker, owner_sql
 from tests.integration.http_world import Web
@@ -93,3 +94,18 @@ def test_the_moment_between_two_calls_is_no_hold_to_tell_of(web: Web, acme: Tena
     assert operator.get(path).json["client"]["lane"]["hold"] is None
     owner_sql("UPDATE lane_holds SET until = until + interval '20 seconds'")
     assert operator.get(path).json["client"]["lane"]["hold"]["reason"] == "window"
+
+
+def test_of_many_held_clients_the_first_are_told_and_the_others_counted(web: Web) -> None:
+    for _ in range(MOST_HOLDS + 5):
+        hold(make_tenant(), "no_keys")
+    operator = web.caller(make_person(role="operator"))
+    [lane] = [lane for lane in operator.get("/api/lanes").json["lanes"] if lane["held_tenants"]]
+    assert lane["queue"] == "verification-queue"
+    assert (lane["held_tenants"], len(lane["holds"])) == (MOST_HOLDS + 5, MOST_HOLDS)
+    assert f"And {MOST_HOLDS + 1} more clients are held." in (
+        web.sign_in(make_person(role="operator")).get("/lanes").text
+    )
+    table = CliRunner().invoke(queues_command, []).output
+    assert "verification-queue: 5 more of its clients are held" in table
+    owner_sql("TRUNCATE tenants CASCADE")

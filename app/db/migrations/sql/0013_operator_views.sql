@@ -4,15 +4,16 @@
 CREATE FUNCTION client_holds(p_tenants uuid[] DEFAULT NULL)
 RETURNS TABLE (tenant_id uuid, slug text, queue text, reason text, since timestamptz, until timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT h.tenant_id, t.slug,
-        -- With a limit the view is asked for one client.
-        coalesce((SELECT l.queue FROM tenant_lanes l WHERE l.tenant_id = h.tenant_id LIMIT 1), k.base_queue),
-        h.reason, h.created_at, h.until
-    FROM lane_holds h
-    JOIN chunk_kinds k ON k.kind = h.kind AND k.per_tenant
-    JOIN tenants t ON t.id = h.tenant_id
-    WHERE h.until > clock_timestamp() AND (p_tenants IS NULL OR h.tenant_id = ANY (p_tenants))
-    ORDER BY h.until, t.slug
+    -- One branch is in use: all at once, or each by its index (with a limit the view is asked for one client).
+    WITH held AS (
+        SELECT h.*, (SELECT l.queue FROM tenant_lanes l WHERE l.tenant_id = h.tenant_id LIMIT 1) AS own
+        FROM lane_holds h WHERE h.tenant_id = ANY (p_tenants)
+        UNION ALL SELECT h.*, l.queue FROM lane_holds h LEFT JOIN tenant_lanes l ON l.tenant_id = h.tenant_id
+        WHERE p_tenants IS NULL
+    )
+    SELECT h.tenant_id, t.slug, coalesce(h.own, k.base_queue), h.reason, h.created_at, h.until
+    FROM held h JOIN chunk_kinds k ON k.kind = h.kind AND k.per_tenant JOIN tenants t ON t.id = h.tenant_id
+    WHERE h.until > clock_timestamp() ORDER BY h.until, t.slug
 $$;
 
 -- As in 0010; and a hold that follows one for the same reason keeps the moment since when that is so.
