@@ -11,7 +11,7 @@ from app.clients.keys import KeyFacts, key_facts, keys_of
 from app.jobs.key_problems import problems_of
 from app.settings import get_settings
 
-_TWINS = text("SELECT tenant_slug FROM key_twins(:provider, :fingerprint)")
+_HOLDERS = text("SELECT tenant_slug FROM key_holders(:provider, :fingerprint)")
 
 
 class NamedKey(Protocol):
@@ -32,14 +32,14 @@ def shared_with(connection: Connection, slug: str | None, keys: Iterable[NamedKe
     """
     return [
         f"The key …{key.hint} is also in use for {_listed(others)}. Its calls count once, so they share its limits and its day."
-        for key in sorted(keys, key=lambda key: key.fingerprint)
+        for key in keys
         if (others := _others(connection, slug, key))
     ]
 
 
 def _others(connection: Connection, slug: str | None, key: NamedKey) -> list[str | None]:
     values = {"provider": key.provider, "fingerprint": key.fingerprint}
-    found = connection.execute(_TWINS, values).scalars()
+    found = connection.execute(_HOLDERS, values).scalars()
     return [other for other in found if other != slug]
 
 

@@ -57,7 +57,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT k.id, k.secret_encrypted FROM api_keys k WHERE k.id = ANY (p_keys)
 $$;
 
+-- Who has a key enabled: clients by short name, NULL for the platform. Unlike key_twins it locks nothing, so that it may be
+-- asked of any keys in any order.
+CREATE FUNCTION key_holders(p_provider text, p_fingerprint text) RETURNS TABLE (tenant_slug text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT t.slug FROM api_keys k LEFT JOIN tenants t ON t.id = k.tenant_id
+    WHERE k.provider = p_provider AND k.fingerprint = p_fingerprint AND k.is_enabled ORDER BY t.slug NULLS FIRST
+$$;
+
 REVOKE ALL ON FUNCTION client_holds(uuid[]), hold_lane(bigint, integer, timestamptz, text, timestamptz), clients_named(text),
-    key_secrets(uuid[]) FROM PUBLIC;
+    key_secrets(uuid[]), key_holders(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION client_holds(uuid[]), hold_lane(bigint, integer, timestamptz, text, timestamptz), clients_named(text),
-    key_secrets(uuid[]) TO {app_role};
+    key_secrets(uuid[]), key_holders(text, text) TO {app_role};
