@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
 )
 
+from app.http.model_bases import Input, Out
 from app.jobs.queries import JobView
 from app.jobs.status import JobStatus
 
@@ -47,27 +46,6 @@ Cursor = Annotated[str, StringConstraints(max_length=100)]
 def _empty_is_none(value: object) -> object:
     """A form's select without a choice sends an empty value."""
     return None if value == "" else value
-
-
-class Input(BaseModel):
-    """What is sent must be known: a misspelt parameter is an error, not ignored."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_nul(cls, value: object) -> object:
-        """PostgreSQL has no text with NUL in it."""
-        texts = value if isinstance(value, list) else [value]
-        if any(isinstance(text, str) and "\x00" in text for text in texts):
-            raise ValueError("holds a NUL character")
-        return value
-
-
-class Out(BaseModel):
-    """Read from the plain values of the domain."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class LoginIn(Input):

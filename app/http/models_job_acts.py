@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
-from app.http.models import Cursor, Input, JobOut, JobState, Out, _empty_is_none
+from app.http.model_bases import Input, Out
+from app.http.models import Cursor, JobOut, JobState, _empty_is_none
 from app.http.models_enrichment import CamelInput, Tag
 from app.jobs.acts import Act, Action
 from app.jobs.listing import JobFilter
