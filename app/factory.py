@@ -21,6 +21,7 @@ from app.http.keys import keys
 from app.http.lanes import lanes
 from app.http.login import login
 from app.http.metrics import metrics
+from app.http.process import process
 from app.http.results import results
 from app.http.uploads import uploads
 from app.logs import configure_logging
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     jobs,
     job_acts,
     enrichment_jobs,
+    process,
     results,
     lanes,
     clients,

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     session_max_days: int = Field(default=7, ge=1)
     api_limit: str = "1200 per minute"
     upload_limit: str = "120 per minute"
+    #: Bearer token of POST /api/enrichment/process; without one nobody drives work over HTTP.
+    cron_secret: SecretStr | None = Field(default=None, min_length=16)
+    #: Chunks that such a call runs at once.
+    max_concurrent_jobs: int = Field(default=10, ge=1, le=200)
     #: Bearer token for /metrics; without one, /metrics answers to loopback only.
     metrics_token: SecretStr | None = None
     #: With several web processes: a folder, empty at start, where they add up their metrics (prometheus-client).

@@ -62,6 +62,8 @@ NOT_FOR_WORKERS = {
     "chunk_rows": "ingest",
     "enrichment_chain": "looked up by the web, and by workers of another queue",
     "enrichment_cache_days": "read by workers of another queue",
+    "cron_secret": "web",
+    "max_concurrent_jobs": "web",
     "figures_days": "read by housekeeping",
     "apollo_base_url": "workers of another queue",
     "hunter_base_url": "workers of another queue",
