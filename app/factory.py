@@ -23,6 +23,7 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.tokens import tokens
 from app.http.uploads import uploads
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
@@ -33,6 +34,7 @@ from routing.rate_limits.limits import LimitPolicy
 BLUEPRINTS = (
     health,
     login,
+    tokens,
     uploads,
     jobs,
     job_acts,

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     #: A session ends so long after its sign-in, however busy it was; 12 hours without a request end it sooner.
     session_max_days: int = Field(default=7, ge=1)
     api_limit: str = "1200 per minute"
+    #: Of a client's people and programs together; the answers say how it stands (`RateLimit`).
+    tenant_limit: str = "12000 per minute"
     upload_limit: str = "120 per minute"
     #: Bearer token of POST /api/enrichment/process; without one nobody drives work over HTTP.
     cron_secret: SecretStr | None = Field(default=None, min_length=16)

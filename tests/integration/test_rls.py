@@ -84,6 +84,11 @@ def acme(app: Engine) -> Tenant:
         values,
     )
     owner_sql(
+        """INSERT INTO api_tokens (tenant_id, user_id, name, hash, hint, scopes)
+           VALUES (:t, :u, 'x', sha256(CAST(:t AS text)::bytea), 'last', '{jobs:read}')""",
+        {**values, "u": person.id},
+    )
+    owner_sql(
         "INSERT INTO lookup_finds (tenant_id, job_id, item_no, email, data) VALUES (:t, :j, 1, 'a@b.c', '{}')",
         values,
     )
