@@ -66,6 +66,7 @@ class Services:
         return [
             self._worker("ingest", ["-Q", queues.INGEST, "-P", "prefork", "-c", "2"]),
             self._worker("verification", ["-Q", shared, "-P", "threads", "-c", "64"]),
+            self._worker("webhooks", ["-Q", queues.WEBHOOKS, "-P", "threads", "-c", "16"]),
             self._worker(
                 "verification-acme",
                 ["-P", "threads", "-c", "16"],

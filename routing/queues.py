@@ -10,6 +10,8 @@ from dataclasses import dataclass
 INGEST = "enrichment-job-creation"
 #: Verification for clients without a lane of their own.
 VERIFICATION = "verification-queue"
+#: Events on their way to the receivers of ALL clients.
+WEBHOOKS = "webhooks"
 #: Housekeeping that Beat asks for.
 MAINTENANCE = "maintenance"
 #: A client's own lane: `verification-queue:client-acme`.
@@ -31,6 +33,7 @@ KINDS = {
     for kind in (
         Kind("parse", "tasks.uploads.parse_upload", INGEST, per_tenant=False),
         Kind("verify", "tasks.verification.verify_chunk", VERIFICATION, per_tenant=True),
+        Kind("deliver", "tasks.webhooks.deliver", WEBHOOKS, per_tenant=False),
     )
 }
 BY_TASK = {kind.task: kind for kind in KINDS.values()}

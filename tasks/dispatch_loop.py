@@ -139,7 +139,9 @@ class DispatchLoop(threading.Thread):
         self._listener = pooled.dbapi_connection
         self._listener.autocommit = True
         with self._listener.cursor() as cursor:
-            cursor.execute("LISTEN laneway_ready; LISTEN laneway_routes; LISTEN laneway_keys")
+            cursor.execute(
+                "LISTEN laneway_ready; LISTEN laneway_routes; LISTEN laneway_keys; LISTEN laneway_webhooks"
+            )
 
     def _drop_listener(self) -> None:
         if self._listener is not None:
@@ -180,6 +182,8 @@ class DispatchLoop(threading.Thread):
             if notice.channel == "laneway_routes":
                 router.invalidate()
                 self._keeper.tend_soon()
+            elif notice.channel == "laneway_webhooks":
+                self._keeper.spread_soon()
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

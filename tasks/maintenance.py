@@ -10,6 +10,7 @@ from app.db.scope import system_scope
 from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
+from app.webhooks import keeping as webhooks
 from tasks import presence
 from tasks.orphans import remove_orphans
 
@@ -24,7 +25,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone and old usage and webhook events, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -37,12 +38,14 @@ def housekeeping() -> str:
         gone = presence.sweep(connection)
         usage = ledger.forget_usage(connection)
         connection.execute(_OLD_TICKS)
+        events = webhooks.forget(connection, get_settings().webhook_log_days)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
         "housekeeping",
         partitions_made=partitions,
         workers_forgotten=gone,
         usage_forgotten=usage,
+        webhook_events_forgotten=events,
         files_removed=orphans,
     )
     return "done"

@@ -145,7 +145,7 @@ def test_decisions_are_numbered_without_gaps_and_linked() -> None:
 
 
 def test_queues_that_are_named_exist() -> None:
-    known = {queues.INGEST, queues.VERIFICATION, queues.MAINTENANCE}
+    known = {queues.INGEST, queues.VERIFICATION, queues.WEBHOOKS, queues.MAINTENANCE}
     text = read_all()
     for words in commands("celery"):
         if "-Q" in words:
