@@ -21,13 +21,14 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.results import results
 from app.http.uploads import uploads
+from app.http.webhooks import webhooks
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
 from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, uploads, jobs, results, lanes, clients, keys, metrics)
+BLUEPRINTS = (health, login, uploads, jobs, results, lanes, clients, keys, webhooks, metrics)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 

@@ -5,6 +5,7 @@ notation. Only https, unless a setting allows http; only the web's ports. `WEBHO
 for development and tests, and nothing else.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -45,6 +46,8 @@ _REFUSED = tuple(
         ),
     )
 )
+#: What ends in a number is an IP address to some resolvers, in one of many old spellings.
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 #: An IPv4 address stands in the last 32 bits; what it is decides (RFC 6052, "well-known prefix").
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -89,6 +92,8 @@ class AddressRule:
         is_here = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
         if parts.scheme != "https" and not (self.allow_http or (is_here and self.allow_loopback)):
             raise InvalidInput(f"{field} must begin with https://.", field=field)
+        if _NUMBER.fullmatch(host.rpartition(".")[2]) and not _is_ip(host):
+            raise InvalidInput(f"{field} must name a host, or an IP address in full.", field=field)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         if port < FIRST_FREE_PORT and port not in (80, 443):
             raise InvalidInput(

@@ -48,6 +48,8 @@ async def send(
             )
     except TimeoutError:
         return answer(error=f"No answer within {seconds:g} s.")
+    except aiohttp.InvalidURL:
+        return answer(error="Not sent: the address can't be read.", is_final=True)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return answer(error=_in_words(error))
     status, retry_after = response.status, _seconds(response.headers.get("Retry-After"))
