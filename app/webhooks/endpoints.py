@@ -67,6 +67,9 @@ _SELECT = """
 _LIST = text(f"{_SELECT} ORDER BY e.of_jobs, e.created_at, e.id LIMIT 500")
 _GET = text(f"{_SELECT} AND e.id = :id")
 _COUNT = text("SELECT count(*) FROM webhook_endpoints WHERE NOT of_jobs AND deleted_at IS NULL")
+_SWITCHED_OFF = text("""
+    SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL AND disabled_reason IN ('gone', 'failing')
+""")
 _ADD = text("""
     INSERT INTO webhook_endpoints (url, description, events, secret_encrypted, created_by)
     VALUES (:url, :description, :events, :secret, :created_by) RETURNING id
@@ -118,6 +121,11 @@ def get_endpoint(connection: Connection, endpoint_id: UUID) -> Endpoint:
     if row is None:
         raise NotFound("There is no such endpoint.")
     return _endpoint(row)
+
+
+def count_switched_off(connection: Connection) -> int:
+    """Return how many endpoints of the client were switched off because they failed or wanted no more."""
+    return int(connection.execute(_SWITCHED_OFF).scalar_one())
 
 
 def add_endpoint(
