@@ -3,13 +3,18 @@
 from uuid import UUID
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import text
+from standardwebhooks import Webhook
 
+from app.clients.reencryption import reencrypt_all
+from app.db.engine import owner_engine
 from app.db.scope import system_scope, tenant_scope
 from app.errors import Conflict, NotFound
 from app.jobs.control import cancel
 from app.jobs.queries import get_job, list_jobs
-from app.webhooks import endpoints, keeping, log
+from app.settings import get_settings
+from app.webhooks import client_secret, endpoints, keeping, log
 from tests.factories import Tenant, lease_chunk, make_job, make_tenant, owner_sql, record
 from tests.integration.webhook_world import (
     Receiver,
@@ -248,3 +253,56 @@ def test_what_is_open_is_cancelled_when_an_endpoint_is_switched_off_or_removed(
     assert len(receiver.received) == 1
     row = state(endpoint)
     assert (row["secret_encrypted"], row["previous_encrypted"]) == (None, None)
+
+
+# --- secrets -----------------------------------------------------------------------------------------
+
+
+def test_a_new_encryption_key_leaves_no_secret_behind(
+    receiver: Receiver, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `keys reencrypt` the old key may go: what it encrypted would be lost."""
+    endpoint, before = add(tenant, receiver.url)
+    job = make_job(tenant)
+    with tenant_scope(tenant.id) as c:
+        after = endpoints.rotate_secret(c, endpoint, overlap_seconds=3600)
+        own = client_secret.rotate(c, overlap_seconds=3600)
+    old, new = get_settings().encryption_keys.get_secret_value(), Fernet.generate_key().decode()
+    try:
+        monkeypatch.setenv("ENCRYPTION_KEYS", f"{new},{old}")
+        get_settings.cache_clear()
+        with owner_engine().begin() as owner:
+            assert reencrypt_all(owner).changed == 3
+            assert reencrypt_all(owner).changed == 0
+        monkeypatch.setenv("ENCRYPTION_KEYS", new)
+        get_settings.cache_clear()
+        owner_sql(
+            "UPDATE jobs SET webhook_url = :u WHERE id = :j", {"u": f"{receiver.url}/own", "j": job}
+        )
+        end_job(job)
+        assert deliver() == ["done", "done"]
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+    by_path = {got.path: got for got in receiver.received}
+    for secret in (before, after):
+        Webhook(secret).verify(by_path["/hook"].body, by_path["/hook"].headers)
+    Webhook(own).verify(by_path["/hook/own"].body, by_path["/hook/own"].headers)
+
+
+def test_a_secret_that_can_not_be_read_waits_for_its_key(
+    receiver: Receiver, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installation's fault: nothing is sent, and nothing is given up."""
+    endpoint, _ = add(tenant, receiver.url)
+    end_job(make_job(tenant))
+    try:
+        monkeypatch.setenv("ENCRYPTION_KEYS", Fernet.generate_key().decode())
+        get_settings.cache_clear()
+        assert deliver() == ["not_usable"]
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+    assert deliveries(endpoint)[0]["attempts"] == 0
+    make_due()
+    assert deliver() == ["done"]
