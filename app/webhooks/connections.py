@@ -5,35 +5,47 @@ these very addresses: a name that answers differently a moment later changes not
 so that no notation of an address goes around the resolver. No proxy, no cookie, nothing decompressed.
 """
 
-import asyncio
 import socket
+from typing import Any, Protocol
 
 import aiohttp
+import dns.asyncresolver
+import dns.exception
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.webhooks.addresses import AddressRefused, AddressRule
 
 #: An unused connection is closed after this long: the receiver may have moved.
 KEEP_SECONDS = 15.0
+#: For one name, whatever its servers do.
+LOOK_UP_SECONDS = 5.0
 _AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
-class CheckedResolver(AbstractResolver):
-    """Answers with a name's addresses when all of them may be reached."""
+class Names(Protocol):
+    """Looks a name's addresses up, as dnspython's resolver does."""
 
-    def __init__(self, rule: AddressRule) -> None:
+    async def resolve_name(self, name: str, **kwargs: Any) -> Any:
+        """Return an object whose `addresses()` are the answer. Raises what dnspython raises."""
+
+
+class CheckedResolver(AbstractResolver):
+    """Answers with a name's addresses when all of them may be reached.
+
+    Asks DNS on the loop: the system's own look-up would take a thread for as long as a client's name server is silent, and
+    there are few. So it knows nothing of /etc/hosts but `localhost`. `names` None: the machine's resolver.
+    """
+
+    def __init__(self, rule: AddressRule, names: Names | None = None) -> None:
         self._rule = rule
+        self._names = names
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Look a name up. Raises `AddressRefused` when one address of the answer is refused, `OSError` for no answer."""
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, family=family
-        )
         answers: list[ResolveResult] = []
-        for kind, _, protocol, _, place in found:
-            address = str(place[0])
+        for address in await self._look_up(host, family):
             if not self._rule.may_reach(address):
                 raise AddressRefused(f"{host} leads to {address}, which is not public")
             answers.append(
@@ -41,14 +53,28 @@ class CheckedResolver(AbstractResolver):
                     hostname=host,
                     host=address,
                     port=port,
-                    family=kind,
-                    proto=protocol,
+                    family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                    proto=socket.IPPROTO_TCP,
                     flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
                 )
             )
         if not answers:
             raise OSError(f"{host} has no address")
         return answers
+
+    async def _look_up(self, host: str, family: socket.AddressFamily) -> list[str]:
+        name = host.rstrip(".").lower()
+        if name == "localhost" or name.endswith(".localhost"):
+            return ["127.0.0.1"]  # RFC 6761: never asked of DNS.
+        try:
+            if self._names is None:
+                self._names = dns.asyncresolver.Resolver()
+            found = await self._names.resolve_name(
+                name, family=family, search=False, lifetime=LOOK_UP_SECONDS
+            )
+        except (dns.exception.DNSException, ValueError) as error:
+            raise OSError(f"{host} could not be looked up: {type(error).__name__}") from error
+        return [str(address) for address in found.addresses()]
 
     async def close(self) -> None:
         """Hold nothing."""

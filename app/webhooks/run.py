@@ -142,7 +142,8 @@ class DeliveryRun:
                 due = self._queue.popleft()
                 self._flying[asyncio.create_task(self._attempt(due, signer))] = due.id
             if not self._flying:
-                await self._flush()
+                if self._outcomes or not is_open:
+                    await self._flush()
                 if is_open and (self._queue or self._may_be_more) and not self._must_leave:
                     continue
                 return
@@ -167,7 +168,7 @@ class DeliveryRun:
             found = await self._tools.in_thread(ask)
         except SQLAlchemyError as error:
             log.warning("deliveries_not_read", error=type(error).__name__)
-            self._may_be_more = False
+            await asyncio.sleep(RETRY_SECONDS)
             return
         self._queue.extend(found)
         self._may_be_more = len(found) == deliveries.BATCH

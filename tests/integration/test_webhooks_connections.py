@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
+import dns.resolver
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -58,13 +61,46 @@ class Saying(AbstractResolver):
         """Hold nothing."""
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.1", "2130706433", "0x7f.0.0.1", "127.0.0.1"])
-def test_a_name_that_leads_here_has_no_answer(name: str) -> None:
+class Dns:
+    """A machine's resolver that answers every name with these addresses, or not at all."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve_name(self, name: str, **_: object) -> Any:
+        if not self._addresses:
+            raise dns.resolver.NXDOMAIN
+        return SimpleNamespace(addresses=lambda: iter(self._addresses), name=name)
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", "db.localhost"])
+def test_localhost_is_here_whatever_dns_says(name: str) -> None:
     async def run() -> None:
-        await CheckedResolver(OUTSIDE).resolve(name, 443)
+        await CheckedResolver(OUTSIDE, Dns("1.1.1.1")).resolve(name, 443)
 
     with pytest.raises(AddressRefused, match="not public"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("127.0.0.1",),
+        ("1.1.1.1", "10.0.0.1"),
+        ("2606:4700::1111", "fe80::1"),
+        ("::ffff:127.0.0.1",),
+    ],
+)
+def test_one_private_address_among_public_ones_is_enough(
+    receiver: Receiver, addresses: tuple[str, ...]
+) -> None:
+    url = f"http://mixed.example.com:{port_of(receiver)}/"
+    answer = post(url, OUTSIDE, CheckedResolver(OUTSIDE, Dns(*addresses)))
+    assert (
+        answer.error
+        == f"Not sent: mixed.example.com leads to {addresses[-1]}, which is not public."
+    )
+    assert receiver.received == []
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.0.0.1", "017700000001"])
@@ -92,26 +128,12 @@ def test_the_connection_goes_to_the_address_that_was_checked(receiver: Receiver)
     assert receiver.received[0].headers["host"] == f"hook.localhost:{port_of(receiver)}"
 
 
-def test_one_private_address_among_public_ones_is_enough(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def lookup(*_: object, **__: object) -> list[tuple[object, ...]]:
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port_of(receiver)))
-            for address in ("1.1.1.1", "127.0.0.1")
-        ]
-
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", lookup)
-    answer = post(f"http://mixed.example.com:{port_of(receiver)}/", OUTSIDE)
-    assert answer.error == "Not sent: mixed.example.com leads to 127.0.0.1, which is not public."
-
-
 def test_a_proxy_of_the_environment_is_not_asked(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", receiver.url)
     monkeypatch.setenv("http_proxy", receiver.url)
-    answer = post("http://nowhere.invalid/", OUTSIDE)
+    answer = post("http://nowhere.invalid/", OUTSIDE, CheckedResolver(OUTSIDE, Dns()))
     assert answer.error == "The name of the receiver could not be looked up."
     assert receiver.received == []
 
