@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     #: After a rotation the secret before signs as well for this long.
     webhook_rotation_hours: float = Field(default=24.0, ge=0)
     #: Events, deliveries and their log are kept this long.
-    webhook_log_days: float = Field(default=30.0, gt=0)
+    webhook_log_days: float = Field(default=30.0, ge=1)
     #: Plain http:// to the outside world.
     webhook_allow_http: bool = False
     #: http:// and https:// to this very machine: for development and tests.

@@ -233,6 +233,8 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "SELECT lanes_with_ready_work('{x}')",
         "SELECT webhook_lock_chunks('{}')",
         "SELECT webhook_open_chunks('{}')",
+        "SELECT webhook_forget(0, 1000000)",
+        "SELECT webhook_forget(NULL, 1000000)",
         "SELECT * FROM webhook_progress",
         "DELETE FROM webhook_deliveries",
         "UPDATE webhook_attempts SET answer = ''",

@@ -198,6 +198,9 @@ DECLARE
     v_before  timestamptz := clock_timestamp() - make_interval(secs => p_days * 86400);
     n         integer;
 BEGIN
+    IF p_days IS NULL OR p_days < 1 THEN
+        RAISE EXCEPTION 'the log of webhooks is kept for a day at least' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     DELETE FROM webhook_events WHERE id IN (
         SELECT v.id FROM webhook_events v WHERE v.created_at < v_before AND v.is_spread AND NOT EXISTS (
             SELECT 1 FROM webhook_deliveries d WHERE d.event_id = v.id AND d.status IN ('pending', 'waiting'))

@@ -96,6 +96,8 @@ COMMENT ON COLUMN webhook_deliveries.attempts IS 'Since it was made or replayed;
 CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (endpoint_id, next_at, id) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_order_idx ON webhook_deliveries (endpoint_id, job_id, id) WHERE status IN ('pending', 'waiting');
 CREATE INDEX webhook_deliveries_tenant_idx ON webhook_deliveries (tenant_id, id DESC);
+CREATE INDEX webhook_deliveries_job_idx ON webhook_deliveries (job_id, id DESC) WHERE job_id IS NOT NULL;
+CREATE INDEX webhook_deliveries_not_sent_idx ON webhook_deliveries (tenant_id, status, id DESC) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX webhook_deliveries_endpoint_idx ON webhook_deliveries (endpoint_id, id DESC);
 
 CREATE TABLE webhook_attempts (
