@@ -1,7 +1,7 @@
 """Webhooks on Celery: a message says which endpoint's chunk may be tried; the rest is `app.webhooks.run`."""
 
 import threading
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from app.webhooks.addresses import AddressRule
 from app.webhooks.connections import make_session
 from app.webhooks.run import run_chunk
 from app.webhooks.tools import Tools
-from routing import queues
 from tasks.presence import WORKER_ID
 from tasks.runtime import runtime
 
@@ -33,7 +32,7 @@ def _make_session() -> aiohttp.ClientSession:
     return runtime.run(_open_session())
 
 
-def process_tools(tenant_id: UUID) -> Tools:
+def process_tools() -> Tools:
     """Return what a run is given; the session is made once a process, on the loop, after the fork."""
     settings = get_settings()
     with _making_session:
@@ -45,7 +44,6 @@ def process_tools(tenant_id: UUID) -> Tools:
         rule=AddressRule.from_settings(settings),
         in_thread=runtime.in_thread,
         drain_by=lambda: runtime.drain_by,
-        on_recorded=partial(runtime.recorded, queues.WEBHOOKS, tenant_id),
     )
 
 
@@ -58,7 +56,7 @@ def deliver(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any) -> 
             recall(connection, [chunk])
         return "draining"
     tenant = UUID(tenant_id)
-    how = runtime.run(run_chunk(process_tools(tenant), chunk, fence, tenant))
+    how = runtime.run(run_chunk(process_tools(), chunk, fence, tenant))
     log.info(
         "deliveries_ended", chunk_id=chunk, fence=fence, job_id=job, tenant_id=tenant_id, how=how
     )

@@ -8,7 +8,7 @@ sent and not recorded, because this process died or lost its lease, is sent agai
 import asyncio
 import time
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -19,12 +19,11 @@ from app.errors import Misconfigured
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
 from app.webhooks import deliveries
+from app.webhooks.attempts import attempt
 from app.webhooks.client_secret import ensure_secret
 from app.webhooks.deliveries import Due, Ended, Outcome, Recorded, Target
 from app.webhooks.pace import Pace
-from app.webhooks.schedule import judge
 from app.webhooks.scope import delivery_scope
-from app.webhooks.sending import send
 from app.webhooks.signing import Signer
 from app.webhooks.tools import Tools
 
@@ -125,6 +124,11 @@ class DeliveryRun:
         return Signer([decrypt(secret) for secret in kept if secret is not None])
 
     @property
+    def _is_out_of_time(self) -> bool:
+        drain_by = self._tools.drain_by()
+        return drain_by is not None and time.monotonic() > drain_by
+
+    @property
     def _must_leave(self) -> bool:
         return (
             self._tools.drain_by() is not None
@@ -141,6 +145,11 @@ class DeliveryRun:
             while is_open and self._queue and len(self._flying) < self._pace.limit:
                 due = self._queue.popleft()
                 self._flying[asyncio.create_task(self._attempt(due, signer))] = due.id
+            if self._is_out_of_time:
+                # Their answers are nobody's any more: another worker sends these again, with the same id.
+                for task in self._flying:
+                    task.cancel()
+                self._flying.clear()
             if not self._flying:
                 if self._outcomes or not is_open:
                     await self._flush()
@@ -189,34 +198,9 @@ class DeliveryRun:
             await self._flush()
 
     async def _attempt(self, due: Due, signer: Signer) -> Outcome:
-        at = datetime.now(UTC)
-        headers = signer.headers(due.message_id, due.body, at)
-        answer = await send(
-            self._tools.session,
-            self._tools.rule,
-            self._target.url,
-            due.body,
-            headers,
-            seconds=self._tools.settings.webhook_timeout_seconds,
-        )
-        number = due.attempts + 1
-        verdict = judge(answer, number)
+        outcome, verdict = await attempt(self._tools, self._target, signer, due)
         self._pace.note(is_good=verdict.status == "delivered", pause=verdict.pause)
-        del headers["webhook-signature"]
-        return Outcome(
-            id=due.id,
-            number=number,
-            status=verdict.status,
-            wait=verdict.wait,
-            at=at.isoformat(),
-            url=self._target.url,
-            headers=headers,
-            answer_status=answer.status,
-            answer=answer.body,
-            ms=answer.ms,
-            error=verdict.error,
-            gone=verdict.is_gone,
-        )
+        return outcome
 
     async def _flush(self) -> None:
         """Record what has ended and renew the lease; tries until the database takes it, or the process must go."""
@@ -242,8 +226,7 @@ class DeliveryRun:
                 break
             except SQLAlchemyError as error:
                 log.warning("deliveries_not_recorded", error=type(error).__name__)
-                drain_by = self._tools.drain_by()
-                if drain_by is not None and time.monotonic() > drain_by:
+                if self._is_out_of_time:
                     self._is_lost = True
                     return
                 await asyncio.sleep(RETRY_SECONDS)
@@ -253,7 +236,6 @@ class DeliveryRun:
             return
         self._held_until = asked_at + settings.lease_seconds
         del self._outcomes[: len(batch)]
-        self._tools.on_recorded(len(batch))
         # An event that was delivered may let the next of its job come up.
         self._may_be_more = self._may_be_more or bool(batch)
         if self._is_enabled and not done.is_enabled:

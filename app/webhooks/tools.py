@@ -29,4 +29,3 @@ class Tools:
     rule: AddressRule
     in_thread: InThread
     drain_by: Callable[[], float | None]
-    on_recorded: Callable[[int], object]

@@ -71,7 +71,7 @@ def test_the_clients_own_secret(browser: FlaskClient) -> None:
 
 
 def test_an_endpoint_that_was_switched_off_is_told_of(
-    browser: FlaskClient, tenant: Tenant, receiver: Receiver
+    web: Web, browser: FlaskClient, tenant: Tenant, receiver: Receiver
 ) -> None:
     add(tenant, receiver.url)
     receiver.answer = lambda _: Reply(410)
@@ -79,6 +79,8 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
     deliver()
     assert "it answered 410" in browser.get("/webhooks").text
     assert "One webhook endpoint was switched off" in browser.get("/").text
+    operator = web.sign_in(make_person(role="operator"))
+    assert "switched off: it answered 410" in operator.get("/audit").text
     owner_sql("UPDATE webhook_endpoints SET disabled_reason = 'failing'")
     assert "it has failed for days" in browser.get("/webhooks").text
 

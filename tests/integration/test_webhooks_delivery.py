@@ -1,6 +1,8 @@
 """From the job's end to the receiver, on the real database and over real HTTP."""
 
+import asyncio
 import threading
+import time
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from app.webhooks.addresses import AddressRule
 from app.webhooks.endpoints import rotate_secret
 from tests.factories import Tenant, make_job, make_tenant, owner_sql
 from tests.integration.webhook_world import (
+    HERE,
     Received,
     Receiver,
     Reply,
@@ -23,6 +26,8 @@ from tests.integration.webhook_world import (
     deliveries,
     end_job,
     make_due,
+    release,
+    run_all,
     run_receiver,
     spread,
     state,
@@ -339,3 +344,23 @@ def test_a_payload_stays_below_20_kb(receiver: Receiver, tenant: Tenant) -> None
     end_job(job)
     deliver()
     assert len(receiver.received[0].body.encode()) < 20_000
+
+
+def test_a_process_that_must_go_leaves_what_hangs_to_another(
+    receiver: Receiver, tenant: Tenant
+) -> None:
+    endpoint, _ = add(tenant, receiver.url)
+    end_job(make_job(tenant))
+    spread()
+    never = threading.Event()
+    receiver.answer = lambda _: Reply(after=never)
+
+    def drain_by() -> float | None:
+        return time.monotonic() - 1 if receiver.received else None
+
+    assert asyncio.run(run_all(release(), HERE, drain_by)) == ["later"]
+    assert deliveries(endpoint)[0]["attempts"] == 0
+    never.set()
+    assert deliver() == ["done"]
+    first, second = receiver.received
+    assert first.id == second.id

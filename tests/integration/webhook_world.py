@@ -143,7 +143,11 @@ def release() -> list[releasing.Released]:
     return [chunk for chunk in found if chunk.kind == "deliver"]
 
 
-async def run_all(chunks: Sequence[releasing.Released], rule: AddressRule = HERE) -> list[str]:
+async def run_all(
+    chunks: Sequence[releasing.Released],
+    rule: AddressRule = HERE,
+    drain_by: Callable[[], float | None] = lambda: None,
+) -> list[str]:
     """Run released chunks side by side, as a worker does; return how each ended."""
     loop = asyncio.get_running_loop()
     async with make_session(rule) as session:
@@ -153,8 +157,7 @@ async def run_all(chunks: Sequence[releasing.Released], rule: AddressRule = HERE
             session=session,
             rule=rule,
             in_thread=lambda call: loop.run_in_executor(None, call),
-            drain_by=lambda: None,
-            on_recorded=lambda _: None,
+            drain_by=drain_by,
         )
         return await asyncio.gather(
             *(run_chunk(tools, c.chunk_id, c.fence, c.tenant_id) for c in chunks)
