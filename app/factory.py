@@ -25,6 +25,7 @@ from app.http.process import process
 from app.http.results import results
 from app.http.tokens import tokens
 from app.http.uploads import uploads
+from app.http.webhooks import webhooks
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
 from app.uploads.storage import LocalStorage
@@ -44,6 +45,7 @@ BLUEPRINTS = (
     lanes,
     clients,
     keys,
+    webhooks,
     metrics,
 )
 #: Bodies other than uploads: a form or a little JSON.

@@ -141,6 +141,22 @@ class Settings(BaseSettings):
     #: Legacy: no keys for accounts made after 2023.
     clearbit_base_url: str = "https://person.clearbit.com"
 
+    # --- webhooks ----------------------------------------------------------------------------------
+    #: For one attempt, from the look-up of the name to the answer's status.
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    #: Attempts at one endpoint that may be under way at once.
+    webhook_concurrency: int = Field(default=16, ge=1, le=256)
+    #: An endpoint that has failed for so long, without one success, is switched off.
+    webhook_disable_after_days: float = Field(default=5.0, gt=0)
+    #: After a rotation the secret before signs as well for this long.
+    webhook_rotation_hours: float = Field(default=24.0, ge=0)
+    #: Events, deliveries and their log are kept this long.
+    webhook_log_days: float = Field(default=30.0, ge=1)
+    #: Plain http:// to the outside world.
+    webhook_allow_http: bool = False
+    #: http:// and https:// to this very machine: for development and tests.
+    webhook_allow_loopback: bool = False
+
     # --- limits ------------------------------------------------------------------------------------
     limit_spacing_margin_ms: int = Field(default=5, ge=0)
     limit_window_margin_ms: int = Field(default=75, ge=0)

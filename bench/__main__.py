@@ -23,6 +23,7 @@ NAMES = (
     "latency",
     "ingest",
     "verify",
+    "webhooks",
     "polling",
     "flood",
     "fairness",

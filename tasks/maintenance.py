@@ -10,6 +10,7 @@ from app.db.scope import system_scope
 from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
+from app.webhooks import keeping as webhooks
 from tasks import presence
 from tasks.orphans import remove_orphans
 
@@ -25,7 +26,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone and old usage and webhook events, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -39,6 +40,7 @@ def housekeeping() -> str:
         usage = ledger.forget_usage(connection)
         figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
+        events = webhooks.forget(connection, get_settings().webhook_log_days)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
         "housekeeping",
@@ -46,6 +48,7 @@ def housekeeping() -> str:
         workers_forgotten=gone,
         usage_forgotten=usage,
         figures_forgotten=figures,
+        webhook_events_forgotten=events,
         files_removed=orphans,
     )
     return "done"
