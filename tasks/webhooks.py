@@ -1,7 +1,5 @@
 """Webhooks on Celery: a message says which endpoint's chunk may be tried; the rest is `app.webhooks.run`."""
 
-import threading
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -16,34 +14,33 @@ from app.webhooks.addresses import AddressRule
 from app.webhooks.connections import make_session
 from app.webhooks.run import run_chunk
 from app.webhooks.tools import Tools
+from tasks.calling import letting_go
+from tasks.once import once
 from tasks.presence import WORKER_ID
 from tasks.runtime import runtime
 
 log = structlog.get_logger(__name__)
-_making_session = threading.Lock()
 
 
 async def _open_session() -> aiohttp.ClientSession:
     return make_session(AddressRule.from_settings(get_settings()))
 
 
-@lru_cache
-def _make_session() -> aiohttp.ClientSession:
+@once
+def _process_session() -> aiohttp.ClientSession:
     return runtime.run(_open_session())
 
 
 def process_tools() -> Tools:
     """Return what a run is given; the session is made once a process, on the loop, after the fork."""
     settings = get_settings()
-    with _making_session:
-        session = _make_session()
     return Tools(
         settings=settings,
         worker_id=WORKER_ID,
-        session=session,
+        session=_process_session(),
         rule=AddressRule.from_settings(settings),
         in_thread=runtime.in_thread,
-        drain_by=lambda: runtime.drain_by,
+        drain_by=letting_go(runtime),
     )
 
 
