@@ -23,6 +23,8 @@ NAMES = (
     "latency",
     "ingest",
     "verify",
+    "lookups",
+    "jobs_api",
     "webhooks",
     "polling",
     "flood",

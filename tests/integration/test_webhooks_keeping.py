@@ -12,7 +12,8 @@ from app.db.engine import owner_engine
 from app.db.scope import system_scope, tenant_scope
 from app.errors import Conflict, NotFound
 from app.jobs.control import cancel
-from app.jobs.queries import get_job, list_jobs
+from app.jobs.listing import JobFilter, list_jobs
+from app.jobs.queries import get_job
 from app.settings import get_settings
 from app.webhooks import client_secret, endpoints, keeping, log
 from tests.factories import Tenant, lease_chunk, make_job, make_tenant, owner_sql, record
@@ -100,7 +101,7 @@ def test_the_job_behind_an_endpoint_is_no_job_of_its_client(
     hidden = hidden_job(endpoint)
     assert owner_sql("SELECT status FROM jobs WHERE id = :j", {"j": hidden}) == "processing"
     with tenant_scope(tenant.id) as c:
-        assert [found.id for found in list_jobs(c, limit=10)] == [job]
+        assert [found.id for found in list_jobs(c, JobFilter(), limit=10)] == [job]
         with pytest.raises(NotFound):
             get_job(c, hidden)
         with pytest.raises(NotFound):
