@@ -22,7 +22,7 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.plain_text import require_plain
 from app.settings import get_settings
 
-PROVIDERS = ("mailtester",)
+PROVIDERS = ("mailtester", "hunter", "apollo", "clearbit")
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 
@@ -138,11 +138,19 @@ def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
 
 
 def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
-    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may."""
-    own = [key for key in client_keys(connection, client) if key.in_force]
+    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may.
+
+    With the usual provider; lists may name another one.
+    """
+    usual = get_settings().verification_provider
+
+    def verifying(keys: list[KeyFacts]) -> list[KeyFacts]:
+        return [key for key in keys if key.in_force and key.provider == usual]
+
+    own = verifying(client_keys(connection, client))
     if own or client.key_policy == "own":
         return own
-    return [key for key in keys_of(connection, None) if key.in_force]
+    return verifying(keys_of(connection, None))
 
 
 def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID:

@@ -4,6 +4,7 @@
 a missing value is an en dash everywhere.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,16 @@ STATUSES = {
     "failed": ("Failed", "invalid"),
     "cancelled": ("Cancelled", "cancelled"),
     "dead_letter": ("Given up", "alert"),
+}
+
+#: Name of a provider -> how people write it.
+PROVIDERS = {
+    "mailtester": "MailTester",
+    "hunter": "Hunter",
+    "apollo": "Apollo",
+    "clearbit": "Clearbit",
+    "local": "checked here",
+    "laneway": "\N{EN DASH}",
 }
 
 _STEPS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 0, ""))
@@ -137,6 +148,11 @@ def segments(counts: dict[str, int], total: int) -> list[tuple[str, float, float
     return cut
 
 
+def windows(found: Iterable[tuple[int, int]]) -> str:
+    """Windows of calls in seconds as the forms take them: 1000 in 3600, 50 in 60."""
+    return ", ".join(f"{calls} in {seconds}" for calls, seconds in found)
+
+
 def register_filters(app: Flask) -> None:
     """Make the filters and the words known to Jinja."""
     filters = (
@@ -152,7 +168,8 @@ def register_filters(app: Flask) -> None:
         until,
         between,
         segments,
+        windows,
     )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
-    words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES}
+    words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES, "PROVIDERS": PROVIDERS}
     app.jinja_env.globals.update(words)

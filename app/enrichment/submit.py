@@ -16,7 +16,7 @@ from app.enrichment.leads import FIELDS
 from app.enrichment.lookup import Kind, Person
 from app.enrichment.providers import check_chain
 from app.errors import InvalidInput, Misconfigured
-from app.jobs.submit import create_job, cut_chunks
+from app.jobs.submit import create_job, cut_chunks, verifier_params
 from app.settings import Settings
 
 #: Leads of one request; longer lists are uploaded.
@@ -106,11 +106,15 @@ def create_validation_job(
     *,
     settings: Settings,
     created_by: UUID | None,
+    verifier: str | None = None,
 ) -> UUID:
-    """Make a job that verifies addresses, as `create_lookup_job`."""
+    """Make a job that verifies addresses, as `create_lookup_job`; `verifier` None: with the usual provider."""
     leads = [{"email": email} for email in emails]
     kinds = ("email_validation", "verify")
-    return _create(connection, kinds, leads, {}, order, settings=settings, created_by=created_by)
+    params = verifier_params(connection, verifier, settings)
+    return _create(
+        connection, kinds, leads, params, order, settings=settings, created_by=created_by
+    )
 
 
 def _create(

@@ -27,6 +27,8 @@ Reason = Literal[
     "retry",
 ]
 RATE_SECONDS = 10.0
+#: What a chunk that was put off by itself waits for, in the limiter's words; else for its items' next attempts.
+_OF_KEYS = frozenset(("daily_quota", "circuit_open", "no_keys", "window", "spacing"))
 #: Nothing recorded for this long, though a worker should be at it.
 STUCK_SECONDS = 60.0
 SLOW_SECONDS = 15.0
@@ -72,7 +74,7 @@ _TAKES_OVER = text("""
 """)
 #: Asked only of a job that does not move: when the first of its chunks that wait is due.
 _NEXT_DUE = text("""
-    SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
+    SELECT run_at, waits_for FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
         AND priority = :priority AND job_id = :job
     ORDER BY run_at, id LIMIT 1
 """)
@@ -182,10 +184,14 @@ def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | 
         return None
     due = connection.execute(
         _NEXT_DUE, {"kind": row.chunk_kind, "priority": job.priority, "job": job.id}
-    ).scalar_one_or_none()
-    if due and due > row.at:
-        return Waiting("retry", f"the provider failed; next try {due:%H:%M:%S} UTC", due)
-    return Waiting("queue", "other work of this lane is ahead") if due else None
+    ).one_or_none()
+    if due is None:
+        return None
+    if due.run_at <= row.at:
+        return Waiting("queue", "other work of this lane is ahead")
+    if due.waits_for in _OF_KEYS:
+        return _from_hold(due.waits_for, due.run_at)
+    return Waiting("retry", f"the provider failed; next try {due.run_at:%H:%M:%S} UTC", due.run_at)
 
 
 def _from_hold(reason: str, until: datetime) -> Waiting:
