@@ -10,9 +10,9 @@ from typing import Any
 
 from flask import Flask
 
-NOTHING = "\N{EN DASH}"
+from app.console.words import FIELDS, PROVIDERS, VERDICTS, verdicts_of, who
 
-VERDICTS = {"valid": "Valid", "invalid": "Invalid", "catch_all": "Catch-all", "unknown": "Unknown"}
+NOTHING = "\N{EN DASH}"
 
 #: Status of a job -> (label, icon). The icons' shapes differ, so that colour is never the only sign.
 STATUSES = {
@@ -25,16 +25,6 @@ STATUSES = {
     "failed": ("Failed", "invalid"),
     "cancelled": ("Cancelled", "cancelled"),
     "dead_letter": ("Given up", "alert"),
-}
-
-#: Name of a provider -> how people write it.
-PROVIDERS = {
-    "mailtester": "MailTester",
-    "hunter": "Hunter",
-    "apollo": "Apollo",
-    "clearbit": "Clearbit",
-    "local": "checked here",
-    "laneway": "\N{EN DASH}",
 }
 
 _STEPS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 0, ""))
@@ -169,7 +159,14 @@ def register_filters(app: Flask) -> None:
         between,
         segments,
         windows,
+        verdicts_of,
+        who,
     )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
-    words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES, "PROVIDERS": PROVIDERS}
+    words: dict[str, Any] = {
+        "VERDICTS": VERDICTS,
+        "STATUSES": STATUSES,
+        "PROVIDERS": PROVIDERS,
+        "FIELDS": FIELDS,
+    }
     app.jinja_env.globals.update(words)

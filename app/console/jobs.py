@@ -5,9 +5,10 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.console.formats import VERDICTS, number
+from app.console.formats import number
 from app.console.frame import pages
 from app.console.sign_in import home_of
+from app.console.words import VERDICTS
 from app.db.scope import tenant_scope
 from app.errors import Conflict
 from app.http.auth import require_account, require_tenant

@@ -63,6 +63,16 @@ def chain_of(connection: Connection, wish: Wish, settings: Settings) -> tuple[st
     return (*named, *(name for name in usual if name not in named))
 
 
+def lookup_params(connection: Connection, wish: Wish, settings: Settings) -> dict[str, Any]:
+    """Return what a job's params say of its look-ups, as `Plan` reads them. Raises as `chain_of`."""
+    params: dict[str, Any] = {
+        "wanted": sorted(kind.value for kind in wish.wanted),
+        "chain": chain_of(connection, wish, settings),
+        "min_score": wish.min_score,
+    }
+    return {**params, "then": "verify"} if wish.verifies else params
+
+
 def normal_lead(ref: str, known: Mapping[str, str]) -> dict[str, str]:
     """Return a lead as it is kept. Raises `InvalidInput` that names the lead and the field.
 
@@ -87,13 +97,7 @@ def create_lookup_job(
     created_by: UUID | None,
 ) -> UUID:
     """Make a job that looks leads up, inside the tenant's scope; the caller commits. `leads` are in normal form."""
-    params: dict[str, Any] = {
-        "wanted": sorted(kind.value for kind in wish.wanted),
-        "chain": chain_of(connection, wish, settings),
-        "min_score": wish.min_score,
-    }
-    if wish.verifies:
-        params["then"] = "verify"
+    params = lookup_params(connection, wish, settings)
     return _create(
         connection, (kind, "enrich"), leads, params, order, settings=settings, created_by=created_by
     )
