@@ -55,7 +55,7 @@ def test_leads_get_e_mails_that_are_verified_in_the_same_job(
     expect(ann).to_contain_text("Apollo")
     ben = rows.filter(has_text="ko-ben.")
     expect(ben).to_contain_text("Invalid")
-    expect(ben).to_contain_text("Hunter, 97 of 100")
+    expect(ben).to_contain_text("Hunter, score 97")
     expect(rows.filter(has_text="Cyd miss-Evans")).to_contain_text("Not found")
     tally = page.locator(".tally")
     for label in ("Valid", "Invalid", "Partly found", "Not found", "Unknown"):

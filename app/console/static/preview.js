@@ -47,7 +47,7 @@ function draw({ columns, sample, email_column: found }) {
 function describe(answer) {
   const format = FORMATS[answer.format] ?? answer.format ?? "";
   const encoding = answer.encoding ? `, ${answer.encoding.toUpperCase()}` : "";
-  if (isOfLeads()) return `${format}${encoding}. What the columns are called is proposed below; change what is wrong.`;
+  if (isOfLeads()) return `${format}${encoding}. What each column holds is proposed below; change what is wrong.`;
   const found = answer.email_column ? `“${answer.email_column.name}” was found by itself; choose another if that is wrong.` : `None was found by itself; choose one.${answer.lead_columns?.company || answer.lead_columns?.domain ? " If there is none, choose above that e-mails are found." : ""}`;
   return format ? `${format}${encoding}. ${found}` : found;
 }
