@@ -16,7 +16,7 @@ from app.http.extensions import broker, dispatch_soon
 from app.http.pagination import decode_item, decode_job, encode_item, encode_job
 from app.jobs.control import cancel as cancel_job
 from app.jobs.control import retry_failed
-from app.jobs.queries import STATUSES, list_jobs
+from app.jobs.queries import STATUSES, get_job, list_jobs
 from app.jobs.results import list_errors, list_results
 from app.jobs.status import get_status
 from app.settings import get_settings
@@ -108,9 +108,12 @@ def retry(job_id: UUID) -> ResponseReturnValue:
     try:
         with tenant_scope(tenant_id) as connection:
             rows = retry_failed(connection, job_id)
+            of_leads = "wanted" in get_job(connection, job_id).params
     except Conflict as error:
         flash(error.message, "warn")
     else:
         dispatch_soon()
-        flash(f"{number(rows)} address{'' if rows == 1 else 'es'} will be checked again.", "done")
+        leads, addresses = f"lead{'' if rows == 1 else 's'}", f"address{'' if rows == 1 else 'es'}"
+        what = f"{leads} will be looked up" if of_leads else f"{addresses} will be checked"
+        flash(f"{number(rows)} {what} again.", "done")
     return redirect(url_for("console.job", job_id=job_id), code=303)

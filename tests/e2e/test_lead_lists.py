@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.e2e.product import OAK
+from tests.e2e.product import OAK, PASSWORD
 from tests.e2e.visitor import JOB_ADDRESS, PATIENCE_MS, Visitor
 
 #: By the sandbox's words: the last name says what is found, the first name what the e-mail's verdict is.
@@ -90,3 +90,21 @@ def test_usual_headings_are_mapped_by_themselves(visitor: Visitor, tmp_path: Pat
     visitor.wait_for_status("Completed")
     expect(page.locator("#results tbody tr")).to_contain_text("@acme.example")
     expect(page.locator(".tally").get_by_text("Found", exact=True)).to_be_visible()
+
+
+def test_addresses_are_verified_by_the_provider_that_the_job_names(visitor: Visitor) -> None:
+    page, api = visitor.page, f"{visitor.url}/api"
+    visitor.visit(OAK)
+    login = {"email": OAK.email, "password": PASSWORD}
+    token = page.request.post(f"{api}/auth/login", data=login).json()["access_token"]
+    said = {
+        "type": "email_validation",
+        "payload": {"emails": ["ok-a@shop.example", "shy-b@shop.example"], "providerId": "hunter"},
+    }
+    bearer = {"Authorization": f"Bearer {token}"}
+    job = page.request.post(f"{api}/enrichment/jobs", data=said, headers=bearer).json()
+    visitor.go(f"/jobs/{job['id']}")
+    visitor.wait_for_status("Completed")
+    rows = page.locator("#results tbody tr")
+    expect(rows.filter(has_text="ok-a@")).to_contain_text("score 97 of 100")
+    expect(rows.filter(has_text="shy-b@")).to_contain_text("Unknown")
