@@ -18,6 +18,8 @@ from app.provider_errors import Unavailable
 #: aiohttp's own timers are off: `asyncio.timeout` holds the deadline, for connecting too.
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 _LONGEST_WAIT_SECONDS = 86_400
+#: A provider that does not even connect within this time does not hold up the first chunk longer.
+AHEAD_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,22 @@ class Caller:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             problem = f"The connection failed ({type(error).__name__})."
         raise Unavailable(problem)
+
+
+async def open_ahead(session: aiohttp.ClientSession, root_url: str) -> None:
+    """Open a connection before the first call, by a request that names no key and costs nothing. Raises nothing.
+
+    A process's first request loads code, resolves the name and connects. The call that had to wait for
+    that would arrive later than its moment, and the next one on its key too soon after it: a 429.
+    """
+    try:
+        async with (
+            asyncio.timeout(AHEAD_SECONDS),
+            session.head(root_url, allow_redirects=False, timeout=NO_TIMEOUT),
+        ):
+            pass
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return  # whether the provider answers is the first call's business
 
 
 def read_object(body: bytes) -> dict[str, object]:

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=25.0, gt=0, le=30)
 
     # --- verification ------------------------------------------------------------------------------
+    #: Who verifies where nobody names a provider. `app/verification/providers.py` has the same names.
+    verification_provider: Literal["mailtester", "hunter"] = "mailtester"
     mailtester_base_url: str = "https://happy.mailtester.ninja"
     mailtester_token_url: str = "https://token.mailtester.ninja/token"  # noqa: S105 - an address
     #: `key` sends ?key= with each call; `token` fetches a day's token first (the older contract).
@@ -158,6 +160,10 @@ class Settings(BaseSettings):
     webhook_allow_loopback: bool = False
 
     # --- limits ------------------------------------------------------------------------------------
+    #: What a new key is given where its provider is not known to allow something else.
+    rate_limit_per_second: int = Field(default=10, ge=1, le=100_000)
+    rate_limit_per_minute: int = Field(default=100, ge=1, le=100_000)
+    rate_limit_per_hour: int = Field(default=1_000, ge=1, le=100_000)
     limit_spacing_margin_ms: int = Field(default=5, ge=0)
     limit_window_margin_ms: int = Field(default=75, ge=0)
     limit_horizon_ms: int = Field(default=2_000, ge=100)

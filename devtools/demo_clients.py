@@ -51,4 +51,6 @@ CLIENTS = (
     Client("cedar", "Cedar Studio", ()),
 )
 PLATFORM_KEYS = (Key("sandbox-platform-1", STANDARD_MS), Key("sandbox-platform-2", UPGRADED_MS))
+#: Who looks leads up -> the platform's key there.
+FINDER_KEYS = {"apollo": "sandbox-apollo-1", "hunter": "sandbox-hunter-1"}
 EMAILS = (*(client.email for client in CLIENTS), OPERATOR)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devtools.demo_clients import ACME, CLIENTS, PLATFORM_KEYS, Key
+from devtools.demo_clients import ACME, CLIENTS, FINDER_KEYS, PLATFORM_KEYS, Key
 from devtools.demo_options import ROOT, Options, Secrets
 from devtools.private_files import write_private
 from devtools.processes import Process
@@ -34,7 +34,13 @@ class Services:
         keys = [*PLATFORM_KEYS, *(key for client in CLIENTS for key in client.keys)]
         write_private(
             path,
-            {"keys": [_as_sandbox_key(key) for key in keys], "mode": {"latency_ms": LATENCY_MS}},
+            {
+                "keys": [
+                    *(_as_sandbox_key(key) for key in keys),
+                    *({"key": secret} for secret in FINDER_KEYS.values()),
+                ],
+                "mode": {"latency_ms": LATENCY_MS},
+            },
         )
         port = str(self._sandbox_port)
         return self._python(

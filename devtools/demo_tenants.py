@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from app.db.engine import owner_engine
 from app.factory import create_app
-from devtools.demo_clients import ACME, CLIENTS, OPERATOR, PLATFORM_KEYS, Client, Key
+from devtools.demo_clients import ACME, CLIENTS, FINDER_KEYS, OPERATOR, PLATFORM_KEYS, Client, Key
 from devtools.errors import SetupError
 
 _FIND_USER = text("SELECT id FROM users WHERE email = :email")
@@ -53,6 +53,9 @@ def load(command_line: CommandLine, passwords: Mapping[str, str]) -> str:
             _add_keys(command_line, client.keys, ["--tenant", client.slug])
     _add_user(command_line, OPERATOR, ["--role", "operator"], passwords)
     _add_keys(command_line, PLATFORM_KEYS, ["--platform"])
+    for provider, secret in FINDER_KEYS.items():
+        words = ["--platform", "--provider", provider, "--if-missing"]
+        command_line.run("keys", "add", *words, stdin=secret + "\n")
     return route(ACME)
 
 

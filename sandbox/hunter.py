@@ -15,7 +15,8 @@ from sandbox.state import Answering, State
 from sandbox.vendor import Visit, answer_json
 
 PROVIDER: Final = "hunter"
-_REFUSALS: Final = {
+#: Trouble of a whole call -> status and code.
+REFUSALS: Final = {
     "bad_key": (401, "authentication_failed"),
     "invalid": (400, "wrong_params"),
     "throttled": (403, "too_many_requests"),
@@ -34,19 +35,19 @@ class Hunter:
     async def find(self, request: web.BaseRequest, query: str) -> web.StreamResponse:
         """Answer one question of the Email Finder."""
         fields = parse_query(query)
-        visit = Visit(self._state, PROVIDER, _key(request, fields))
+        visit = Visit(self._state, PROVIDER, key_of(request, fields))
         question = _question(fields)
         is_valid = bool(
             (question.domain or question.company) and question.first_name and question.last_name
         )
         case = visit.judge([question], is_valid=is_valid)
-        if case.trouble in _REFUSALS:
-            return _refuse(visit, *_REFUSALS[case.trouble])
+        if case.trouble in REFUSALS:
+            return refuse(visit, *REFUSALS[case.trouble])
         if case.trouble:
             return await visit.misbehave(request, case.trouble)
         (fate,) = case.fates
         if fate.kind == "nobody":
-            return _refuse(visit, 404, "not_found")
+            return refuse(visit, 404, "not_found")
         status = 202 if fate.kind == "later" else 200
         is_found = fate.is_found and status == 200
         visit.note(status, fate.kind, charged=[question] if is_found else [])
@@ -54,7 +55,8 @@ class Hunter:
         return answer_json(_body(question, fate.kind if status == 200 else "miss"), status)
 
 
-def _key(request: web.BaseRequest, fields: dict[str, str]) -> str:
+def key_of(request: web.BaseRequest, fields: dict[str, str]) -> str:
+    """Return the key of a call, in whichever of the three ways it came."""
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return request.headers.get("X-API-KEY") or fields.get("api_key", "") or bearer
 
@@ -92,7 +94,8 @@ def _body(question: Question, kind: str) -> dict[str, Any]:
     return {"data": data, "meta": {"params": {"domain": question.domain or None}}}
 
 
-def _refuse(visit: Visit, status: int, word: str) -> web.Response:
+def refuse(visit: Visit, status: int, word: str) -> web.Response:
+    """Refuse a call in the vendor's form."""
     visit.note(status, word)
     details = f"Refused: {', '.join(visit.subjects)}"
     return answer_json({"errors": [{"id": word, "code": status, "details": details}]}, status)

@@ -16,6 +16,7 @@ from sandbox.apollo import Apollo
 from sandbox.clearbit import Clearbit
 from sandbox.control import Control, put_keys
 from sandbox.hunter import Hunter
+from sandbox.hunter_verifier import HunterVerifier
 from sandbox.mailtester import MailTester
 from sandbox.mode import Mode
 from sandbox.record import Record
@@ -31,7 +32,13 @@ class Vendor(Protocol):
 
 
 #: A new provider is a file like mailtester.py or hunter.py and its class here.
-VENDORS: list[Callable[[State], Vendor]] = [MailTester, Apollo, Hunter, Clearbit]
+VENDORS: list[Callable[[State], Vendor]] = [
+    MailTester,
+    Apollo,
+    Hunter,
+    HunterVerifier,
+    Clearbit,
+]
 
 
 class Sandbox:

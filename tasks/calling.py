@@ -71,7 +71,7 @@ class Calling:
         self._counter = CallCounter()
         self._figures = CallFigures()
         self._limiter = AsyncLimiter.connect(settings.limits_url, KeyRegistry.policy(settings))
-        self._registries: list[KeyRegistry] = []
+        self._registries: dict[str, KeyRegistry] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -89,7 +89,13 @@ class Calling:
         return calling
 
     def keys_of(self, provider: str, environment: Iterable[EnvironmentKey] = ()) -> KeyRegistry:
-        """Make the registry of one provider's keys; edits reach it, and what it does not need any more is dropped."""
+        """Return the registry of one provider's keys; edits reach it, and what it does not need any more is dropped.
+
+        There is one a provider, whatever kinds of work ask it: their calls wait in one line for a key. `environment`
+        counts when it is made.
+        """
+        if (known := self._registries.get(provider)) is not None:
+            return known
         keys = KeyRegistry(
             provider,
             self._limiter,
@@ -99,7 +105,7 @@ class Calling:
             owners=self._runtime.owners,
         )
         self._runtime.on_keys_changed(keys.invalidate)
-        self._registries.append(keys)
+        self._registries[provider] = keys
         return keys
 
     def tools_for(self, on_recorded: Callable[[int], Any]) -> Tools:
@@ -126,7 +132,7 @@ class Calling:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                dropped = sum([await keys.drop_unused() for keys in self._registries])
+                dropped = sum([await keys.drop_unused() for keys in self._registries.values()])
                 if dropped:
                     log.info("key_pools_dropped", pools=dropped)
             except Exception:

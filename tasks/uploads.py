@@ -16,8 +16,10 @@ from app.jobs import lease as ledger
 from app.jobs.lease import Lease
 from app.settings import get_settings
 from app.uploads.ingest import Ingested, Interrupted, load_list, settle_list
+from app.uploads.lead_columns import LeadsWanted
 from app.uploads.limits import ReadLimits
 from app.uploads.storage import LocalStorage, Storage
+from app.uploads.submit import leads_wanted
 from tasks.dispatcher import dispatch
 from tasks.presence import WORKER_ID
 from tasks.runtime import runtime
@@ -102,6 +104,7 @@ def _ingest(lease: Lease) -> Ingested:
                 stream,
                 job_id=lease.job_id,
                 email_column=lease.params.get("email_column"),
+                leads=_leads(lease),
                 limits=ReadLimits.from_settings(settings),
                 bad_rows_kept=settings.bad_rows_kept,
                 must_go=lambda: runtime.seconds_left < SETTLE_SECONDS,
@@ -115,6 +118,14 @@ def _ingest(lease: Lease) -> Ingested:
         )
         ledger.finish(connection, lease)
         return ingested
+
+
+def _leads(lease: Lease) -> LeadsWanted | None:
+    """Return how the list is to be read, where it is one of leads."""
+    said = lease.params
+    if "purpose" not in said:
+        return None
+    return leads_wanted(said.get("named"), said.get("email_column"), said["wanted"])
 
 
 def _refuse(lease: Lease, message: str) -> str:

@@ -18,7 +18,7 @@ from app.clients.keys import key_facts
 from app.errors import Conflict, Misconfigured, NotFound
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.settings import Settings
-from app.verification.mailtester import MailTester
+from app.verification.providers import PROVIDERS
 from app.work.key_forms import stored_key
 from app.work.key_usage import KeyUsage
 from routing.provider_key import ProviderKey
@@ -80,7 +80,7 @@ def test_key(
 
     Costs one call of the key. Takes up to `seconds` to get its turn and as long again to be answered. Any verdict is fine;
     an error says why, also that the stored secret can't be read. Raises `NotFound`, `Conflict` for a key that is switched
-    off, `LimitsUnavailable`.
+    off or whose provider verifies no addresses, `LimitsUnavailable`.
     """
     with transaction() as connection:
         row = _read_key(connection, key_id)
@@ -89,7 +89,9 @@ def test_key(
     except Misconfigured as error:
         tried = KeyTest(ok=False, detail=error.message, outcome=error.code)
     else:
-        tried = asyncio.run(_try(key, limiter, settings, address, seconds))
+        tried = asyncio.run(
+            _try(row.provider, key, limiter, settings, address=address, seconds=seconds)
+        )
     with transaction() as connection:
         note_test(connection, key_id, ok=tried.ok, outcome=tried.outcome, ms=tried.ms)
     return tried
@@ -102,6 +104,11 @@ def _read_key(connection: Connection, key_id: UUID) -> Row[Any]:
         raise Conflict(
             f"The key …{facts.hint} is switched off, so no call is made with it. Switch it on first."
         )
+    if facts.provider not in PROVIDERS:
+        raise Conflict(
+            f"A key of {facts.provider} can't be tried with an address: that provider verifies none. Its health is shown with "
+            "it once leads were looked up."
+        )
     row = connection.execute(_KEY, {"key": key_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such stored key; `keys list` shows them with their ids.")
@@ -109,11 +116,17 @@ def _read_key(connection: Connection, key_id: UUID) -> Row[Any]:
 
 
 async def _try(
-    key: ProviderKey, limiter: Limiter, settings: Settings, address: str, seconds: float
+    name: str,
+    key: ProviderKey,
+    limiter: Limiter,
+    settings: Settings,
+    *,
+    address: str,
+    seconds: float,
 ) -> KeyTest:
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector) as session:
-        provider = MailTester.from_settings(
+        provider = PROVIDERS[name](
             session, settings.model_copy(update={"provider_timeout_seconds": seconds})
         )
         usage = KeyUsage()

@@ -43,7 +43,7 @@ __all__ = [
     "remove_key",
     "serving_keys",
 ]
-PROVIDERS = ("mailtester",)
+PROVIDERS = ("mailtester", "hunter", "apollo", "clearbit")
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 

@@ -15,6 +15,7 @@ from app.clients.key_notices import enabled_notes, without_key
 from app.clients.key_test_rate import count_key_test
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
+from app.clients.usual_limits import usual_limits
 from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
@@ -29,16 +30,10 @@ keys_cli = click.Group("keys", help="The providers' keys.")
 @click.option(
     "--provider", type=click.Choice(keys.PROVIDERS), default="mailtester", show_default=True
 )
-@click.option("--spacing-ms", type=int, default=250, show_default=True, help="Between two calls.")
-@click.option(
-    "--per-30s",
-    type=int,
-    default=165,
-    show_default=True,
-    help="Calls in any 30 s; 0: no such limit.",
-)
+@click.option("--spacing-ms", type=int, help="Between two calls. Not said: as usual for it.")
+@click.option("--per-30s", type=int, help="Calls in any 30 s; 0: no such limit.")
 @click.option("--window", "windows", type=WINDOW, multiple=True, help="One more: 1000/3600s.")
-@click.option("--daily-limit", type=int, default=500_000, show_default=True, help="0: none.")
+@click.option("--daily-limit", type=int, help="Calls a day; 0: none.")
 @click.option(
     "--reset-hour",
     type=int,
@@ -53,25 +48,26 @@ def add_key(
     slug: str | None,
     platform: bool,
     provider: str,
-    spacing_ms: int,
-    per_30s: int,
+    spacing_ms: int | None,
+    per_30s: int | None,
     windows: tuple[tuple[int, int], ...],
-    daily_limit: int,
+    daily_limit: int | None,
     reset_hour: int,
     notes: str | None,
     if_missing: bool,
 ) -> None:
-    """Add a key; the key itself comes on standard input."""
+    """Add a key; the key itself comes on standard input. Limits that are not said are the provider's usual ones."""
     if bool(slug) == platform:
         raise click.UsageError("Say either --tenant SLUG or --platform.")
+    usual = usual_limits(provider, get_settings())
     new = keys.NewKey(
         SecretStr(read_stdin("key")),
         provider=provider,
-        spacing_ms=spacing_ms,
-        per_30s=per_30s or None,
-        daily_limit=daily_limit or None,
+        spacing_ms=usual.spacing_ms if spacing_ms is None else spacing_ms,
+        per_30s=usual.per_30s if per_30s is None else per_30s or None,
+        daily_limit=usual.daily_limit if daily_limit is None else daily_limit or None,
         reset_hour=reset_hour,
-        extra_windows=windows,
+        extra_windows=windows or usual.extra_windows,
         notes=notes,
     )
     with owner() as connection, maybe_there("this key", allowed=if_missing):

@@ -84,11 +84,19 @@ def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
 
 
 def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
-    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may."""
-    own = [key for key in client_keys(connection, client) if key.in_force]
+    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may.
+
+    With the usual provider; lists may name another one.
+    """
+    usual = get_settings().verification_provider
+
+    def verifying(keys: list[KeyFacts]) -> list[KeyFacts]:
+        return [key for key in keys if key.in_force and key.provider == usual]
+
+    own = verifying(client_keys(connection, client))
     if own or client.key_policy == "own":
         return own
-    return [key for key in keys_of(connection, None) if key.in_force]
+    return verifying(keys_of(connection, None))
 
 
 def no_such_key() -> NotFound:

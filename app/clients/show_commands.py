@@ -23,6 +23,7 @@ from app.clients.worker_files import FORMATS, WorkerFormat, worker_files
 from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
+from app.work.key_forms import ENVIRONMENT_PROVIDER
 from routing.rate_limits.limits import KeyState
 
 LAST_CHANGES = 5
@@ -104,7 +105,11 @@ def show_worker(name: str, *, kind: WorkerFormat, keys_in_environment: bool) -> 
     """Print what to deploy for a client's own worker; secrets are left for you to put in."""
     with owner() as connection:
         client = get_client(connection, name, presence())
-        keys = [key for key in client_keys(connection, client) if key.id and key.is_enabled]
+        keys = [
+            key
+            for key in client_keys(connection, client)
+            if key.id and key.is_enabled and key.provider == ENVIRONMENT_PROVIDER
+        ]
         files = worker_files(client, keys_in_environment, keys)
     click.echo(escaped(files[kind], keep="\n"), nl=False)
 

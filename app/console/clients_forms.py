@@ -18,6 +18,7 @@ LABELS = {
     "queue": "Queue",
     "keys": "Keys",
     "secret": "Key",
+    "provider": "Provider",
     "spacing_ms": "Milliseconds between two calls",
     "per_30s": "Calls in 30 seconds",
     "daily_limit": "Calls a day",

@@ -5,12 +5,15 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.clients.keys import PROVIDERS
+from app.clients.usual_limits import usual_limits
 from app.console.clients_forms import done_or_said, fields, pasted_keys, read, status_of, warn
 from app.console.frame import pages
 from app.errors import InvalidInput, LanewayError
 from app.http import client_acts, key_acts
 from app.http.models_keys import KeyChangeIn, KeysIn
 from app.jobs.provider_keys import KeyRow
+from app.settings import get_settings
 
 LIMITS = ("spacing_ms", "per_30s", "daily_limit", "reset_hour", "extra_windows", "notes")
 
@@ -35,7 +38,7 @@ def key_add(slug: str) -> ResponseReturnValue:
         secrets = pasted_keys()
         if not secrets:
             raise InvalidInput("Paste the keys, one a line.")
-        limits = fields(*LIMITS)
+        limits = fields(*LIMITS, "provider")
         asked = read(KeysIn, {"keys": [{"secret": secret, **limits} for secret in secrets]})
         added, warnings = client_acts.add_keys(slug, asked.keys)
     except LanewayError as error:
@@ -46,11 +49,16 @@ def key_add(slug: str) -> ResponseReturnValue:
 
 
 def _new_page(slug: str, problem: LanewayError | None) -> str:
+    chosen = request.form.get("provider") or request.args.get("provider", "")
+    provider = chosen if chosen in PROVIDERS else PROVIDERS[0]
     return render_template(
         "console/client_keys.html",
         client=client_acts.read_client(slug),
         problem=problem,
         form=request.form,
+        providers=PROVIDERS,
+        provider=provider,
+        usual=usual_limits(provider, get_settings()),
     )
 
 

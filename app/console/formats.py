@@ -4,16 +4,16 @@
 a missing value is an en dash everywhere.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
 
 from app.clients.change_words import event_in_words
+from app.console.words import FIELDS, PROVIDERS, VERDICTS, verdicts_of, who
 
 NOTHING = "\N{EN DASH}"
-
-VERDICTS = {"valid": "Valid", "invalid": "Invalid", "catch_all": "Catch-all", "unknown": "Unknown"}
 
 #: Status of a job -> (label, icon). The icons' shapes differ, so that colour is never the only sign.
 STATUSES = {
@@ -139,6 +139,11 @@ def segments(counts: dict[str, int], total: int) -> list[tuple[str, float, float
     return cut
 
 
+def windows(found: Iterable[tuple[int, int]]) -> str:
+    """Windows of calls in seconds as the forms take them: 1000 in 3600, 50 in 60."""
+    return ", ".join(f"{calls} in {seconds}" for calls, seconds in found)
+
+
 def register_filters(app: Flask) -> None:
     """Make the filters and the words known to Jinja."""
     filters = (
@@ -155,7 +160,15 @@ def register_filters(app: Flask) -> None:
         between,
         segments,
         event_in_words,
+        windows,
+        verdicts_of,
+        who,
     )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
-    words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES}
+    words: dict[str, Any] = {
+        "VERDICTS": VERDICTS,
+        "STATUSES": STATUSES,
+        "PROVIDERS": PROVIDERS,
+        "FIELDS": FIELDS,
+    }
     app.jinja_env.globals.update(words)

@@ -5,9 +5,10 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.console.formats import VERDICTS, number
+from app.console.formats import number
 from app.console.frame import pages
 from app.console.sign_in import home_of
+from app.console.words import VERDICTS
 from app.db.scope import tenant_scope
 from app.errors import Conflict
 from app.http.auth import require_account, require_tenant
@@ -16,7 +17,7 @@ from app.http.pagination import decode_item, decode_job, encode_item, encode_job
 from app.jobs.control import cancel as cancel_job
 from app.jobs.control import retry_failed
 from app.jobs.listing import JobFilter, list_jobs
-from app.jobs.queries import STATUSES
+from app.jobs.queries import STATUSES, get_job
 from app.jobs.results import list_errors, list_results
 from app.jobs.status import get_status
 from app.settings import get_settings
@@ -111,9 +112,12 @@ def retry(job_id: UUID) -> ResponseReturnValue:
     try:
         with tenant_scope(tenant_id) as connection:
             rows = retry_failed(connection, job_id)
+            of_leads = "wanted" in get_job(connection, job_id).params
     except Conflict as error:
         flash(error.message, "warn")
     else:
         dispatch_soon()
-        flash(f"{number(rows)} address{'' if rows == 1 else 'es'} will be checked again.", "done")
+        leads, addresses = f"lead{'' if rows == 1 else 's'}", f"address{'' if rows == 1 else 'es'}"
+        what = f"{leads} will be looked up" if of_leads else f"{addresses} will be checked"
+        flash(f"{number(rows)} {what} again.", "done")
     return redirect(url_for("console.job", job_id=job_id), code=303)

@@ -9,8 +9,10 @@ from typing import Any
 from flask import redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
+from werkzeug.datastructures import MultiDict
 
 from app.console.frame import pages
+from app.enrichment.providers import PROVIDERS
 from app.errors import InvalidInput, LanewayError
 from app.http.auth import require_tenant
 from app.http.extensions import dispatch_soon, storage
@@ -19,6 +21,7 @@ from app.http.problems import describe
 from app.http.upload_form import UploadIn
 from app.http.uploads import FORM_BYTES, submit_upload
 from app.settings import get_settings
+from app.uploads.lead_columns import FIELDS as LEAD_FIELDS
 
 
 @pages.url_value_preprocessor
@@ -44,7 +47,7 @@ def send_upload() -> ResponseReturnValue:
     try:
         if part is None or not part.filename:
             raise InvalidInput("Choose the file first.", field="file")
-        order = UploadIn.of(request.form).as_order(part.filename)
+        order = UploadIn.of(_said()).as_order(part.filename)
         max_bytes = get_settings().upload_max_bytes
         stored = storage().put(str(tenant_id), part.filename, part.stream, max_bytes=max_bytes)
         job_id, _ = submit_upload(account, tenant_id, stored, order, None)
@@ -55,6 +58,15 @@ def send_upload() -> ResponseReturnValue:
     return redirect(url_for("console.job", job_id=job_id), code=303)
 
 
+def _said() -> MultiDict[str, str]:
+    """Return the form without what it holds for another purpose than the chosen one."""
+    said = MultiDict(request.form)
+    if said.get("purpose", "verify") == "verify":
+        for name in ("columns", "enrichment_types", "min_score", "provider"):
+            said.poplist(name)
+    return said
+
+
 def _page(problem: object) -> str:
     settings = get_settings()
     return render_template(
@@ -62,4 +74,6 @@ def _page(problem: object) -> str:
         problem=problem,
         max_bytes=settings.upload_max_bytes,
         max_rows=settings.upload_max_rows,
+        lead_fields=LEAD_FIELDS,
+        finders=sorted(PROVIDERS),
     )

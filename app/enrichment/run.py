@@ -185,9 +185,9 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._conclude(closing.unasked(item_no, lead))
 
     def _conclude(self, outcome: Outcome) -> None:
+        email = _email_of(outcome, self._agenda.items[outcome.item_no])
         self._agenda.conclude(outcome)
-        email = _email_of(outcome)
-        if self._plan.verifies and email and outcome.data is not None:
+        if self._plan.verifies and email and outcome.data is not None and not outcome.is_failure:
             self._recorder.note(Find(outcome.item_no, email, outcome.data))
         else:
             self._recorder.add(outcome)
@@ -200,6 +200,9 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         self._halt("waiting")
 
 
-def _email_of(outcome: Outcome) -> str | None:
+def _email_of(outcome: Outcome, lead: Course | Unreadable) -> str:
+    """Return the e-mail to verify: the one that was found, else the one that the lead came with."""
     fields = outcome.data["fields"] if outcome.data else {}
-    return fields["email"]["value"] if "email" in fields else None
+    if "email" in fields:
+        return str(fields["email"]["value"])
+    return lead.lookup.person.email if isinstance(lead, Course) else ""

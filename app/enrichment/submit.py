@@ -16,7 +16,7 @@ from app.enrichment.leads import FIELDS
 from app.enrichment.lookup import Kind, Person
 from app.enrichment.providers import check_chain
 from app.errors import InvalidInput, Misconfigured
-from app.jobs.submit import create_job, cut_chunks
+from app.jobs.submit import create_job, cut_chunks, verifier_params
 from app.settings import Settings
 
 #: Leads of one request; longer lists are uploaded.
@@ -63,6 +63,16 @@ def chain_of(connection: Connection, wish: Wish, settings: Settings) -> tuple[st
     return (*named, *(name for name in usual if name not in named))
 
 
+def lookup_params(connection: Connection, wish: Wish, settings: Settings) -> dict[str, Any]:
+    """Return what a job's params say of its look-ups, as `Plan` reads them. Raises as `chain_of`."""
+    params: dict[str, Any] = {
+        "wanted": sorted(kind.value for kind in wish.wanted),
+        "chain": chain_of(connection, wish, settings),
+        "min_score": wish.min_score,
+    }
+    return {**params, "then": "verify"} if wish.verifies else params
+
+
 def normal_lead(ref: str, known: Mapping[str, str]) -> dict[str, str]:
     """Return a lead as it is kept. Raises `InvalidInput` that names the lead and the field.
 
@@ -87,13 +97,7 @@ def create_lookup_job(
     created_by: UUID | None,
 ) -> UUID:
     """Make a job that looks leads up, inside the tenant's scope; the caller commits. `leads` are in normal form."""
-    params: dict[str, Any] = {
-        "wanted": sorted(kind.value for kind in wish.wanted),
-        "chain": chain_of(connection, wish, settings),
-        "min_score": wish.min_score,
-    }
-    if wish.verifies:
-        params["then"] = "verify"
+    params = lookup_params(connection, wish, settings)
     return _create(
         connection, (kind, "enrich"), leads, params, order, settings=settings, created_by=created_by
     )
@@ -106,11 +110,15 @@ def create_validation_job(
     *,
     settings: Settings,
     created_by: UUID | None,
+    verifier: str | None = None,
 ) -> UUID:
-    """Make a job that verifies addresses, as `create_lookup_job`."""
+    """Make a job that verifies addresses, as `create_lookup_job`; `verifier` None: with the usual provider."""
     leads = [{"email": email} for email in emails]
     kinds = ("email_validation", "verify")
-    return _create(connection, kinds, leads, {}, order, settings=settings, created_by=created_by)
+    params = verifier_params(connection, verifier, settings)
+    return _create(
+        connection, kinds, leads, params, order, settings=settings, created_by=created_by
+    )
 
 
 def _create(

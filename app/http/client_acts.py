@@ -31,6 +31,7 @@ from app.http.models_clients import ClientChangeIn, OnboardIn
 from app.http.models_keys import KeyIn, KeyLimitsIn
 from app.jobs.provider_keys import KeyRow, key_overview
 from app.settings import get_settings
+from app.work.key_forms import ENVIRONMENT_PROVIDER
 from routing import queues
 
 
@@ -110,7 +111,12 @@ def _detail(connection: Connection, name: str) -> ClientDetail:
     own = key_overview(connection, provider_limits() if broker().is_up() else None, client.id)
     serving = usable_ones(connection, serving_keys(connection, client))
     by_platform = any(key.tenant_id is None for key in serving)
-    usable = [key for key in client_keys(connection, client) if key.is_enabled]
+    # Those that a worker can carry, and is started with.
+    usable = [
+        key
+        for key in client_keys(connection, client)
+        if key.is_enabled and key.provider == ENVIRONMENT_PROVIDER
+    ]
     return ClientDetail(client, own, usable, serving, by_platform, capacity(serving))
 
 

@@ -31,6 +31,7 @@ from app.http.models_enrichment import (
 from app.http.webhook_address import check_address
 from app.jobs import idempotency, queries
 from app.settings import get_settings
+from app.verification.providers import check_provider
 
 enrichment_jobs = APIBlueprint(
     "enrichment_jobs", __name__, url_prefix="/api/enrichment/jobs", tag="Jobs"
@@ -82,9 +83,14 @@ def _create(connection: Connection, said: JobIn, created_by: UUID) -> UUID:
         title=job.title,
     )
     if isinstance(job, ValidationJobIn):
-        emails = job.payload.emails
+        named = job.payload.provider_id
         return create_validation_job(
-            connection, emails, order, settings=settings, created_by=created_by
+            connection,
+            job.payload.emails,
+            order,
+            settings=settings,
+            created_by=created_by,
+            verifier=check_provider(named) if named else None,
         )
     payload = job.payload
     wish = Wish(

@@ -216,7 +216,7 @@ class RowErrorListOut(Out):
     total: int
 
 
-class EmailColumnOut(Out):
+class ColumnOut(Out):
     index: int
     name: str
 
@@ -230,7 +230,10 @@ class PreviewOut(Out):
     format: str | None
     encoding: str | None
     columns: list[str]
-    email_column: EmailColumnOut | None
+    email_column: ColumnOut | None
+    lead_columns: dict[str, ColumnOut] = Field(
+        description="Fields of a lead with the columns that seem to hold them: first_name, company …"
+    )
     sample: list[list[str]]
     problem: PreviewProblemOut | None
 

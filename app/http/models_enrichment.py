@@ -86,7 +86,9 @@ class EmailsIn(CamelInput):
         list[Annotated[str, StringConstraints(min_length=1, max_length=320)]],
         Field(min_length=1, max_length=MOST_LEADS),
     ]
-    provider_id: ProviderId | None = None
+    provider_id: ProviderId | None = Field(
+        default=None, description="Who verifies. None: the installation's usual provider."
+    )
 
 
 class _JobIn(CamelInput):

@@ -4,12 +4,24 @@ A key's secret comes in and never goes out: every answer names a key by its last
 """
 
 import re
-from typing import Annotated, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
+from app.clients.key_limits import windows_as_json
+from app.clients.keys import PROVIDERS
+from app.clients.usual_limits import usual_limits
 from app.http.model_bases import Input, Out
+from app.settings import get_settings
 from routing.rate_limits.limits import MAX_WINDOW_CALLS
 
 SHORTEST_SECRET, LONGEST_SECRET = 8, 512
@@ -80,8 +92,20 @@ class KeyLimitsIn(Input):
 
 
 class KeyIn(KeyLimitsIn):
+    """Limits that are not said are the provider's usual ones."""
+
     secret: Secret = Field(description="Never sent back.")
-    provider: Literal["mailtester"] = "mailtester"
+    provider: Literal["mailtester", "hunter", "apollo", "clearbit"] = "mailtester"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_limits(cls, said: Any) -> Any:
+        provider = said.get("provider") if isinstance(said, dict) else None
+        if not isinstance(provider, str) or provider not in PROVIDERS:
+            return said
+        usual = asdict(usual_limits(provider, get_settings()))
+        windows = windows_as_json(usual.pop("extra_windows"))
+        return {**usual, "extra_windows": windows, **said}
 
 
 class KeyChangeIn(KeyLimitsIn):

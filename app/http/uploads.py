@@ -2,30 +2,38 @@
 
 import io
 import time
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
 from apiflask import APIBlueprint
 from flask import Response, make_response, request
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.accounts.users import Account
 from app.db.scope import tenant_scope
+from app.enrichment.lookup import Kind
+from app.enrichment.submit import Wish, lookup_params
 from app.errors import InvalidInput, LanewayError, TooCostly, TooLarge
 from app.http.auth import require_tenant, signed_in
 from app.http.extensions import dispatch_soon, storage
 from app.http.idempotent import claimed
 from app.http.limits import upload_limit
-from app.http.models import EmailColumnOut, JobOut, PreviewOut, PreviewProblemOut
+from app.http.models import ColumnOut, JobOut, PreviewOut, PreviewProblemOut
 from app.http.multipart import Fields, PartStream, read_form
 from app.http.upload_form import UploadIn
 from app.jobs import idempotency, queries
+from app.jobs.submit import verifier_params
 from app.settings import get_settings
 from app.uploads.formats import HEAD_BYTES
+from app.uploads.lead_columns import LeadsWanted, suggest
 from app.uploads.limits import ReadLimits
 from app.uploads.opening import inspect
 from app.uploads.storage import StoredFile
 from app.uploads.submit import UploadOrder, create_upload_job, look_into
+from app.verification.providers import check_provider
 
 log = structlog.get_logger(__name__)
 uploads = APIBlueprint("uploads", __name__, url_prefix="/api/uploads", tag="Uploads")
@@ -51,7 +59,7 @@ _NO_PREVIEW = (
 @upload_limit
 @signed_in
 def create_upload() -> Response:
-    """Upload a list and have it verified. With an `Idempotency-Key` it may be sent again safely."""
+    """Upload a list and have it verified, or its leads enriched. With an `Idempotency-Key` it may be sent again safely."""
     account, tenant_id = require_tenant()
     key = request.headers.get("Idempotency-Key")
     with claimed(tenant_id, ROUTE, key) as claim:
@@ -141,7 +149,10 @@ def submit_upload(
             return made, True
         found = look_into(storage(), stored, order, ReadLimits.from_settings(get_settings()))
         with tenant_scope(tenant_id) as connection:
-            job_id = create_upload_job(connection, stored, found, order, account.id)
+            plan = plan_of(connection, order)
+            job_id = create_upload_job(
+                connection, stored, found, order, created_by=account.id, plan=plan
+            )
             if claim:
                 idempotency.settle(connection, claim, digest, job_id)
             is_committing = True
@@ -152,6 +163,21 @@ def submit_upload(
         raise
     log.info("upload_accepted", job_id=str(job_id), bytes=stored.size, is_judged=found is not None)
     return job_id, False
+
+
+def plan_of(connection: Connection, order: UploadOrder) -> dict[str, Any]:
+    """Return what the job's params say of how its rows are answered. Raises `InvalidInput` for an unknown provider."""
+    settings = get_settings()
+    if order.leads is None:
+        named = check_provider(order.provider) if order.provider else None
+        return dict(verifier_params(connection, named, settings))
+    wish = Wish(
+        wanted=[Kind(kind) for kind in order.wanted],
+        provider=order.provider,
+        min_score=order.min_score,
+        verifies=order.purpose == "enrich_verify",
+    )
+    return lookup_params(connection, wish, settings)
 
 
 @uploads.post("/preview")
@@ -167,30 +193,50 @@ def preview_upload() -> PreviewOut:
     if head.startswith(b"PK") and len(head) == HEAD_BYTES:
         # A workbook's directory is at its end, so the beginning of a long one can't be opened; it is no problem.
         return PreviewOut(
-            format="xlsx", encoding=None, columns=[], email_column=None, sample=[], problem=None
+            format="xlsx",
+            encoding=None,
+            columns=[],
+            email_column=None,
+            lead_columns={},
+            sample=[],
+            problem=None,
         )
     column = request.form.get("email_column") or None
+    is_of_leads = request.form.get("purpose", "verify") != "verify"
     try:
         found = inspect(
-            io.BytesIO(head), email_column=column, limits=ReadLimits.from_settings(get_settings())
+            io.BytesIO(head),
+            email_column=column,
+            leads=LeadsWanted(email_column=column, is_draft=True) if is_of_leads else None,
+            limits=ReadLimits.from_settings(get_settings()),
         )
     except LanewayError as error:
-        detail = _NO_PREVIEW if isinstance(error, TooCostly) else error.message
-        problem = PreviewProblemOut(code=str(error.extra.get("reason", error.code)), detail=detail)
-        columns = [str(name) for name in error.extra.get("columns", ())]
-        return PreviewOut(
-            format=None,
-            encoding=None,
-            columns=columns,
-            email_column=None,
-            sample=[],
-            problem=problem,
-        )
+        return _no_preview(error)
     return PreviewOut(
         format=found.format,
         encoding=found.encoding,
         columns=found.columns,
-        email_column=EmailColumnOut(index=found.email_index, name=found.columns[found.email_index]),
+        email_column=None if found.email_index < 0 else _column(found.columns, found.email_index),
+        lead_columns={f: _column(found.columns, n) for f, n in found.lead_columns.items()},
         sample=[[cell[:200] for cell in row] for row in found.sample_rows[:PREVIEW_ROWS]],
         problem=None,
+    )
+
+
+def _column(columns: Sequence[str], index: int) -> ColumnOut:
+    return ColumnOut(index=index, name=columns[index])
+
+
+def _no_preview(error: LanewayError) -> PreviewOut:
+    """Say why there is none, and what the columns are and seem to be, where that is known."""
+    detail = _NO_PREVIEW if isinstance(error, TooCostly) else error.message
+    columns = [str(name) for name in error.extra.get("columns", ())]
+    return PreviewOut(
+        format=None,
+        encoding=None,
+        columns=columns,
+        email_column=None,
+        lead_columns={f: _column(columns, n) for f, n in suggest(columns).items()},
+        sample=[],
+        problem=PreviewProblemOut(code=str(error.extra.get("reason", error.code)), detail=detail),
     )

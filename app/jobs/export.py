@@ -1,5 +1,7 @@
 """A job's rows as CSV, with the columns of the uploaded list first and the answers behind them.
 
+Of leads that were looked up, each field that was wanted follows with its value, provider, score and time.
+
 Rows are read in pages, each in a transaction of its own, and written out as they come: memory does not grow with the
 list, and a slow reader holds neither a connection nor a snapshot of the database. Results are insert-only, so pages read
 at different moments agree.
@@ -8,7 +10,7 @@ at different moments agree.
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
@@ -25,13 +27,25 @@ ANSWER_COLUMNS = (
     "laneway_checked_at",
     "laneway_provider",
 )
+#: Kind of what is wanted -> the fields that may be found of it, in the order of their columns.
+FOUND_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "email": ("email",),
+    "phone": ("phone", "company_phone"),
+    "person": ("first_name", "last_name", "full_name", "position", "location"),
+    "company": (
+        *("company", "domain", "company_industry", "company_size", "company_country"),
+        "company_linkedin_url",
+    ),
+    "social": ("linkedin_url", "twitter_url", "github_url", "facebook_url"),
+}
+_PARTS = (("", "value"), ("_provider", "provider"), ("_score", "score"), ("_at", "found_at"))
 #: How a cell begins that a spreadsheet would run (OWASP, "CSV injection"); the full-width forms count as the plain ones.
 _FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 #: What may stand unseen in front of it: some programs take it away before they look.
 _UNSEEN = " \u00a0\u200b\u2060\u3000\ufeff"
 #: A signed number or a telephone number in digits runs nothing, and people want it as it was.
 _NUMBER = re.compile(r"[+-]\d+(?:[.,]\d+)*")
-_SELECT = r"""i.item_no, i.email, i.cells, r.verdict, r.message, r.mx,
+_SELECT = r"""i.item_no, i.email, i.cells, i.lead ->> 'ref' AS ref, r.data, r.verdict, r.message, r.mx,
     to_char(r.checked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS"Z"') AS checked_at, r.provider"""
 #: The lower bound stands on both sides of each join: PostgreSQL carries equations across a join, not inequalities.
 _ALL = text(f"""
@@ -62,15 +76,19 @@ def neutralise(cell: object) -> str:
 
 def stream_csv(open_scope: OpenScope, job: JobView, verdict: str | None = None) -> Iterator[str]:
     """Yield the file in pieces of a page each; `open_scope` opens a transaction of the job's tenant."""
-    columns = [str(name) for name in job.params.get("columns") or ("email",)]
+    wanted = job.params.get("wanted")
+    usual = ("email",) if wanted is None else ("lead_id", "email")
+    columns = [str(name) for name in job.params.get("columns") or usual]
+    fields = found_fields(wanted or ())
+    found = [f"found_{field}{suffix}" for field in fields for suffix, _ in _PARTS]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([neutralise(name) for name in (*columns, *ANSWER_COLUMNS)])
+    writer.writerow([neutralise(name) for name in (*columns, *ANSWER_COLUMNS, *found)])
     # Spreadsheets take UTF-8 for the system's encoding unless the file says so.
     yield "\ufeff" + _take(buffer)
     after = 0
     while rows := _read_page(open_scope, job.id, verdict, after):
-        writer.writerows(_cells(row, len(columns)) for row in rows)
+        writer.writerows(_cells(row, len(columns), fields) for row in rows)
         after = rows[-1].item_no
         yield _take(buffer)
 
@@ -83,12 +101,20 @@ def _read_page(
         return connection.execute(_ONE_VERDICT if verdict else _ALL, values).all()
 
 
-def _cells(row: Row[Any], width: int) -> list[str]:
-    _, email, cells, *answers = tuple(row)
-    original = cells or [email]
+def found_fields(wanted: Iterable[str]) -> list[str]:
+    """Return the fields that may be found of these kinds, in the order of their columns."""
+    kinds = set(wanted)
+    return [field for kind, fields in FOUND_FIELDS.items() if kind in kinds for field in fields]
+
+
+def _cells(row: Row[Any], width: int, fields: Sequence[str]) -> list[str]:
+    _, email, cells, ref, data, *answers = tuple(row)
+    original = cells or [ref, email][-width:]
     if len(original) != width:
         original = [*original, *[""] * (width - len(original))][:width]
-    return [neutralise(cell) for cell in (*original, *answers)]
+    found = data["fields"] if data else {}
+    parts = [found.get(field, {}).get(part) for field in fields for _, part in _PARTS]
+    return [neutralise(cell) for cell in (*original, *answers, *parts)]
 
 
 def _take(buffer: io.StringIO) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from app.settings import get_settings
+
 DAY_SECONDS = 86_400.0
 _KEYS = text("""
     SELECT tenant_slug, spacing_ms, requests_per_window, window_seconds, extra_windows, daily_limit, reset_hour, used_today
-    FROM keys_overview(NULL, :presence) WHERE in_force
+    FROM keys_overview(NULL, :presence) WHERE in_force AND provider = :provider
 """)
 _OWN_ONLY = text("SELECT own_keys_only()")
 
@@ -44,10 +46,14 @@ class LaneKeys:
 
 
 class KeyBook:
-    """The keys in force at one moment; those that a worker carries, while it was seen within `presence_seconds`."""
+    """The usual verification provider's keys in force at one moment; those that a worker carries, while it was seen within `presence_seconds`."""
 
     def __init__(self, connection: Connection, presence_seconds: float) -> None:
-        self._keys = connection.execute(_KEYS, {"presence": presence_seconds}).all()
+        values = {
+            "presence": presence_seconds,
+            "provider": get_settings().verification_provider,
+        }
+        self._keys = connection.execute(_KEYS, values).all()
         self._own_only = frozenset(connection.execute(_OWN_ONLY).scalars())
 
     def keys_for(self, slugs: Collection[str]) -> LaneKeys:

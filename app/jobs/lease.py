@@ -100,6 +100,14 @@ _FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
 _PUT_BACK = text(
     "SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb), :waits_for)"
 )
+_KEYS_CHANGED = text("SELECT keys_changed(:since)")
+_IS_MIXED = text("SELECT lane_is_mixed(:usual)")
+_WAKE = text("""
+    UPDATE chunks SET run_at = clock_timestamp(), waits_for = NULL WHERE id IN (
+        SELECT id FROM chunks WHERE tenant_id = laneway_tenant() AND kind = :kind AND status = 'ready'
+            AND waits_for IS NOT NULL AND waits_for NOT IN ('retry', 'callback')
+        ORDER BY id FOR UPDATE SKIP LOCKED)
+""")
 _HOLD = text("SELECT hold_lane(:chunk, :fence, :until, :reason, :noticed_at)")
 
 
@@ -205,9 +213,37 @@ def put_back(
     )
 
 
+def put_off(
+    connection: Connection,
+    lease: Lease,
+    until: datetime,
+    reason: str,
+    retries: Mapping[int, tuple[int, float, str]],
+    *,
+    noticed_at: datetime,
+) -> bool:
+    """Hand the chunk back until its keys have something to give; the job's other chunks wait with it. False: not ours.
+
+    It may go on at once where the keys have changed since `noticed_at`: others may serve it now.
+    """
+    changed = connection.execute(_KEYS_CHANGED, {"since": noticed_at}).scalar_one()
+    if changed:
+        return put_back(connection, lease, lease.run_at, retries)
+    return put_back(connection, lease, until, retries, reason)
+
+
+def lane_is_mixed(connection: Connection, usual: str) -> bool:
+    """Tell whether open jobs of the tenant are verified by another provider than the `usual` one.
+
+    Until the transaction ends no such job is begun.
+    """
+    return bool(connection.execute(_IS_MIXED, {"usual": usual}).scalar_one())
+
+
 def lift_holds(connection: Connection, kind: str) -> None:
-    """Release the tenant's chunks of this kind again, whatever held them: its keys may be others now."""
+    """Release the tenant's chunks of this kind again, whatever held them or put them off: its keys may be others now."""
     connection.execute(text("DELETE FROM lane_holds WHERE kind = :kind"), {"kind": kind})
+    connection.execute(_WAKE, {"kind": kind})
 
 
 def hold_lane(

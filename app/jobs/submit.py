@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from app.jobs.ids import new_job_id
+from app.settings import Settings
 
 _INSERT_JOB = text("""
     INSERT INTO jobs (id, tenant_id, created_by, kind, title, priority, tags, params, webhook_url, scheduled_for, max_retries,
@@ -82,6 +83,21 @@ def add_chunk(
     )
     connection.execute(_OPEN, {"job_id": job_id, "n": 1})
     connection.execute(_NOTIFY)
+
+
+def verifier_params(
+    connection: Connection, verifier: str | None, settings: Settings
+) -> dict[str, str]:
+    """Return what a job's params say of its verification provider; None: nothing, the usual one verifies.
+
+    To be called before the job is made, in its transaction: for another provider than the usual one it makes room in the
+    tenant's lane. What held that were the usual one's keys; its jobs find that again, and then wait each by itself.
+    """
+    if verifier is None:
+        return {}
+    if verifier != settings.verification_provider:
+        connection.execute(text("SELECT share_lane()"))
+    return {"verifier": verifier}
 
 
 def cut_chunks(connection: Connection, job_id: UUID, kind: str, items: int, size: int) -> int:

@@ -7,7 +7,7 @@ found by the database afterwards, so that only they cost anything. Bad rows are 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from psycopg2.errors import QueryCanceled
@@ -16,6 +16,8 @@ from sqlalchemy import Connection, text
 from app.errors import LanewayError, TooLarge, UnsupportedFile
 from app.jobs.submit import cut_chunks
 from app.uploads.copy_text import COLUMNS, CopyStream, encode_copy
+from app.uploads.duplicates import find_duplicates
+from app.uploads.lead_columns import LeadsWanted
 from app.uploads.lead_list import LeadList
 from app.uploads.limits import ReadLimits
 from app.uploads.opening import open_list
@@ -25,12 +27,6 @@ from app.uploads.rows import BadRow, LeadBlock
 SORT_MEMORY = "96MB"
 
 _LEAF = text("SELECT items_partition(:job)")
-_DUPLICATES = text("""
-    INSERT INTO job_duplicates (job_id, item_no, duplicate_of)
-    SELECT i.job_id, i.item_no, f.first
-    FROM (SELECT email, min(item_no) AS first FROM job_items WHERE job_id = :job GROUP BY email HAVING count(*) > 1) f
-    JOIN job_items i ON i.job_id = :job AND i.email = f.email AND i.item_no > f.first
-""")
 _BAD_ROWS = text("""
     INSERT INTO job_row_errors (job_id, line_no, reason, excerpt)
     SELECT :job, line_no, reason, excerpt
@@ -110,6 +106,18 @@ def too_much_text() -> TooLarge:
     )
 
 
+def _nothing_usable(tally: _Tally, *, is_of_leads: bool) -> UnsupportedFile:
+    first = (
+        f" The first: line {tally.kept[0].line_no}, {tally.kept[0].reason}." if tally.kept else ""
+    )
+    what = "says who its lead is" if is_of_leads else "has a usable e-mail address"
+    which = "columns are" if is_of_leads else "column is"
+    return UnsupportedFile(
+        f"None of the {tally.bad:,} rows {what}.{first} "
+        f"Check that the right {which} chosen and upload the list again."
+    )
+
+
 def load_list(
     connection: Connection,
     stream: BinaryIO,
@@ -118,15 +126,16 @@ def load_list(
     email_column: str | None,
     limits: ReadLimits,
     bad_rows_kept: int,
+    leads: LeadsWanted | None = None,
     must_go: Callable[[], bool] = lambda: False,
-) -> tuple[_Tally, dict[str, object]]:
-    """Copy a list's rows into the job's items.
+) -> tuple[_Tally, dict[str, Any]]:
+    """Copy a list's rows into the job's items; `leads` as `open_list` has it.
 
-    Returns the tally and what the list looked like (columns, format, encoding). Raises `UnsupportedFile` or `TooLarge`,
+    Returns the tally and what the list looked like (columns, format, encoding; of leads `lead_columns`). Raises `UnsupportedFile` or `TooLarge`,
     and `Interrupted` once `must_go` says so; the caller rolls back.
     """
     reading = _Reading(limits, bad_rows_kept, must_go)
-    with open_list(stream, email_column=email_column, limits=limits) as rows:
+    with open_list(stream, email_column=email_column, leads=leads, limits=limits) as rows:
         leaf = connection.execute(_LEAF, {"job": job_id}).scalar_one()
         cursor = connection.connection.cursor()
         try:
@@ -141,13 +150,16 @@ def load_list(
             raise
         finally:
             cursor.close()
-        facts: dict[str, object] = {
+        facts: dict[str, Any] = {
             "columns": rows.columns,
             "email_index": rows.email_index,
             "has_header": rows.has_header,
             "format": rows.format,
             "encoding": rows.encoding,
         }
+        if leads is not None:
+            # The address stands with the item already, in normal form.
+            facts["lead_columns"] = {f: n for f, n in rows.lead_columns.items() if f != "email"}
     return reading.tally, facts
 
 
@@ -155,23 +167,19 @@ def settle_list(
     connection: Connection,
     job_id: UUID,
     tally: _Tally,
-    facts: dict[str, object],
+    facts: dict[str, Any],
     *,
     chunk_rows: int,
 ) -> Ingested:
-    """Find duplicates, keep bad rows, cut the chunks. Raises `UnsupportedFile` when no row is usable."""
+    """Find duplicates, keep bad rows, cut the chunks: to be verified, or where `facts` are of leads to be enriched.
+
+    Raises `UnsupportedFile` when no row is usable.
+    """
+    lead_columns = facts.get("lead_columns")
     if tally.items == 0:
-        first = (
-            f" The first: line {tally.kept[0].line_no}, {tally.kept[0].reason}."
-            if tally.kept
-            else ""
-        )
-        raise UnsupportedFile(
-            f"None of the {tally.bad:,} rows has a usable e-mail address.{first} "
-            "Check that the right column is chosen and upload the list again."
-        )
+        raise _nothing_usable(tally, is_of_leads=lead_columns is not None)
     connection.exec_driver_sql(f"SET LOCAL work_mem = '{SORT_MEMORY}'")
-    duplicates = connection.execute(_DUPLICATES, {"job": job_id}).rowcount
+    duplicates = find_duplicates(connection, job_id, lead_columns)
     if tally.kept:
         connection.execute(
             _BAD_ROWS,
@@ -182,7 +190,8 @@ def settle_list(
                 "excerpts": [row.excerpt for row in tally.kept],
             },
         )
-    chunks = cut_chunks(connection, job_id, "verify", tally.items, chunk_rows)
+    kind = "verify" if lead_columns is None else "enrich"
+    chunks = cut_chunks(connection, job_id, kind, tally.items, chunk_rows)
     connection.execute(
         _TOTALS,
         {

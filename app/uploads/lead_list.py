@@ -42,6 +42,7 @@ class LeadList:
         self.columns = opened.header.columns
         self.has_header = opened.header.has_header
         self.email_index = opened.header.email_index
+        self.lead_columns = opened.header.lead_columns
 
     def __enter__(self) -> Self:
         return self

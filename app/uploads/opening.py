@@ -16,9 +16,12 @@ from app.uploads.charset import decode, detect_charset, first_non_ascii
 from app.uploads.csv_list import read_text
 from app.uploads.delimiter import FORMATS, detect_delimiter, has_hint
 from app.uploads.formats import HEAD_BYTES, detect_container, not_a_table
-from app.uploads.header import SAMPLE_ROWS, find_header, no_rows
+from app.uploads.header import SAMPLE_ROWS, Header, find_header, no_rows
+from app.uploads.lead_columns import LeadsWanted, suggest
+from app.uploads.lead_header import find_lead_header
 from app.uploads.lead_list import LeadList, OpenedFile
 from app.uploads.limits import ReadLimits
+from app.uploads.people_list import PeopleList
 from app.uploads.rows import RawBlock
 from app.uploads.xlsx_list import read_workbook
 
@@ -31,7 +34,11 @@ _SAMPLE_BLOCKS = 20
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the beginning of a file says about it; `sample_rows` are up to 20 rows of data."""
+    """What the beginning of a file says about it; `sample_rows` are up to 20 rows of data.
+
+    `email_index` -1: no column holds addresses. `lead_columns` is field -> index of the columns that say who a lead is: as
+    they were named, else as they seem to be.
+    """
 
     format: str
     encoding: str | None
@@ -40,27 +47,40 @@ class Inspection:
     email_index: int
     has_header: bool
     sample_rows: list[list[str]]
+    lead_columns: dict[str, int]
 
 
 def open_list(
-    source: Path | BinaryIO, *, email_column: str | None = None, limits: ReadLimits | None = None
+    source: Path | BinaryIO,
+    *,
+    email_column: str | None = None,
+    leads: LeadsWanted | None = None,
+    limits: ReadLimits | None = None,
 ) -> LeadList:
     """Open a list for reading; `source` is a path or a seekable binary stream, closed with the list.
 
-    `email_column` is a column's name, or its number from 1; None: found by name or content. Raises
-    `UnsupportedFile`, whose `extra["reason"]` tells the cases apart.
+    `email_column` is a column's name, or its number from 1; None: found by name or content. `leads` makes it a list of
+    leads, with or without addresses, and names its columns. Raises `UnsupportedFile`, whose `extra["reason"]` tells the
+    cases apart.
     """
     limits = limits or ReadLimits()
     stream = source.open("rb") if isinstance(source, Path) else source
     try:
-        return LeadList(stream, _open(stream, email_column, limits, whole=True), limits)
+        opened = _open(stream, email_column, limits, leads, whole=True)
+        if leads is not None:
+            return PeopleList(stream, opened, limits, leads)
+        return LeadList(stream, opened, limits)
     except BaseException:
         stream.close()
         raise
 
 
 def inspect(
-    source: Path | BinaryIO, *, email_column: str | None = None, limits: ReadLimits | None = None
+    source: Path | BinaryIO,
+    *,
+    email_column: str | None = None,
+    leads: LeadsWanted | None = None,
+    limits: ReadLimits | None = None,
 ) -> Inspection:
     """Return what the first 256 KB (of a workbook: the first rows) tell; raises as `open_list` does.
 
@@ -69,10 +89,10 @@ def inspect(
     """
     if isinstance(source, Path):
         with source.open("rb") as stream:
-            return inspect(stream, email_column=email_column, limits=limits)
+            return inspect(stream, email_column=email_column, leads=leads, limits=limits)
     limits = limits or ReadLimits()
     limits = replace(limits, max_cpu_seconds=min(limits.max_cpu_seconds, _INSPECT_CPU_SECONDS))
-    opened = _open(source, email_column, limits, whole=False)
+    opened = _open(source, email_column, limits, leads, whole=False)
     header = opened.header
     rows = list(islice((row for block in opened.blocks for row in block.cells), _PREVIEW_ROWS))
     width = len(header.columns)
@@ -84,11 +104,22 @@ def inspect(
         email_index=header.email_index,
         has_header=header.has_header,
         sample_rows=[row + [""] * (width - len(row)) for row in rows],
+        lead_columns=dict(header.lead_columns) if leads is not None else _lead_columns(header),
     )
 
 
+def _lead_columns(header: Header) -> dict[str, int]:
+    """Return what the columns of a list of addresses seem to be, for who would rather have it enriched."""
+    return {**(suggest(header.columns) if header.has_header else {}), "email": header.email_index}
+
+
 def _open(
-    stream: BinaryIO, email_column: str | None, limits: ReadLimits, *, whole: bool
+    stream: BinaryIO,
+    email_column: str | None,
+    limits: ReadLimits,
+    leads: LeadsWanted | None,
+    *,
+    whole: bool,
 ) -> OpenedFile:
     stream.seek(0)
     head = stream.read(HEAD_BYTES)
@@ -111,7 +142,10 @@ def _open(
         sample.line_nos.pop()
     if sample.bad and not sample.cells:
         raise not_a_table(f"not readable row by row ({sample.bad[0].reason})")
-    header = find_header(sample.cells, email_column, limits.max_columns)
+    if leads is None:
+        header = find_header(sample.cells, email_column, limits.max_columns)
+    else:
+        header = find_lead_header(sample.cells, leads, limits.max_columns)
     del sample.cells[: header.first_row], sample.line_nos[: header.first_row]
     if not sample.cells and not sample.bad and not cut_off:
         raise no_rows()

@@ -5,12 +5,11 @@ fetched first). The session is the process's own and is not closed here. Keys tr
 because the vendor wants them there, so nothing of a URL ever leaves this file.
 """
 
-import asyncio
 from typing import Literal
 
 import aiohttp
 
-from app.provider_calls import NO_TIMEOUT, Caller, Reply, read_object
+from app.provider_calls import Caller, Reply, open_ahead, read_object
 from app.provider_errors import NotReady, Unavailable
 from app.settings import Settings
 from app.verification.mailtester_answers import (
@@ -23,9 +22,6 @@ from app.verification.provider import Answer
 
 #: No honest answer comes near it; what is longer is refused unread.
 BODY_LIMIT_BYTES = 64 * 1024
-
-#: A provider that does not even connect within this time does not hold up the first chunk longer.
-AHEAD_SECONDS = 3.0
 
 Contract = Literal["key", "token"]
 
@@ -73,19 +69,8 @@ class MailTester:
             await self._tokens.prepare(key_secret)
 
     async def open_ahead(self) -> None:
-        """Open a connection before the first call, by a request that names no key and costs nothing. Raises nothing.
-
-        A process's first request loads code, resolves the name and connects. The call that had to wait for
-        that would arrive later than its moment, and the next one on its key too soon after it: a 429.
-        """
-        try:
-            async with (
-                asyncio.timeout(AHEAD_SECONDS),
-                self._session.head(self._root_url, allow_redirects=False, timeout=NO_TIMEOUT),
-            ):
-                pass
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
-            return  # whether the provider answers is the first call's business
+        """See `VerificationProvider.open_ahead`."""
+        await open_ahead(self._session, self._root_url)
 
     async def verify(self, email: str, key_secret: str) -> Answer:
         """Ask about `email`, within the deadline. Raises `ProviderError`; makes one call at most.

@@ -50,6 +50,9 @@ class VerificationProvider(Protocol):
         moment is lost to it. Cheap when there is nothing to do. Raises `ProviderError`.
         """
 
+    async def open_ahead(self) -> None:
+        """Open a connection before the first call, without a key and at no cost. Raises nothing."""
+
     async def verify(self, email: str, key_secret: str) -> Answer:
         """Ask about `email`. Raises `ProviderError`; one call, no retries of its own."""
 

@@ -1,4 +1,8 @@
-"""Run one chunk of verification: check each address here, ask the provider about the rest."""
+"""Run one chunk of verification: check each address here, ask the job's provider about the rest.
+
+A job whose provider is not the usual one waits for keys by itself. Where the usual one's keys have nothing to give, the
+client's lane is held, unless jobs with another provider are in it: then that job waits by itself, too.
+"""
 
 import time
 from datetime import UTC, datetime
@@ -6,11 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.jobs import lease as ledger
 from app.jobs.lease import Lease, Outcome, pending_items
 from app.provider_errors import ProviderError
 from app.verification.provider import Answer
 from app.verification.tools import VerificationTools
 from app.verification.verdicts import Verdict
+from app.work.ending import Ending
 from app.work.run import ChunkRun, take_chunk
 from routing.key_pool import Grant, KeyPool, Throttled
 
@@ -35,7 +41,27 @@ class VerificationRun(ChunkRun[str]):
         self, tools: VerificationTools, lease: Lease, items: dict[int, str], *, asked_at: float
     ) -> None:
         super().__init__(tools, lease, items, asked_at=asked_at)
-        self._checks, self._provider, self._pool_for = tools.checks, tools.provider, tools.pool_for
+        self._usual = tools.settings.verification_provider
+        name = str(lease.params.get("verifier") or self._usual)
+        self._checks, self._provider = tools.checks, tools.providers[name]
+        self._pool_for = tools.pools[name]
+
+    def _ending(self) -> Ending:
+        ending, held = super()._ending(), self._held
+        if ending.how != "throttled" or held is None:
+            return ending
+        lease, retries = self._lease, dict(self._agenda.retries)
+        is_usual = self._provider.name == self._usual
+
+        def let_go(connection: Connection) -> bool:
+            if is_usual and not ledger.lane_is_mixed(connection, self._usual):
+                return ending.action(connection)
+            until, noticed_at = held.until, held.noticed_at
+            return ledger.put_off(
+                connection, lease, until, held.reason, retries, noticed_at=noticed_at
+            )
+
+        return Ending("throttled", let_go)
 
     async def _work(self) -> None:
         agenda = self._agenda

@@ -1,5 +1,6 @@
 """What a chunk of verification is run with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.verification.local_checks import LocalChecks
@@ -9,8 +10,8 @@ from app.work.tools import PoolFor, Tools
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationTools(Tools):
-    """With the checks that cost nothing, the provider, and the keys that serve a client with it."""
+    """With the checks that cost nothing, the providers by name, and the keys that serve a client with each."""
 
-    provider: VerificationProvider
+    providers: Mapping[str, VerificationProvider]
     checks: LocalChecks
-    pool_for: PoolFor
+    pools: Mapping[str, PoolFor]

@@ -1,4 +1,4 @@
-"""The whole product on free ports: sandbox provider, web, an ingest and a shared verification worker, people and keys.
+"""The whole product on free ports: sandbox providers, web, an ingest and a shared worker, people and keys.
 
 The same commands as in Procfile and Procfile.worker, with small pools. Five clients: MAPLE and OAK share a lane and the
 platform's key; PINE has a lane of its own that no worker serves; QUAY's only key may make few calls a day; ELM is there
@@ -32,6 +32,8 @@ READY_SECONDS = 60.0
 #: Slow enough to watch, quick enough for a test: about 25 addresses a second.
 SPACING_MS = 40
 DAILY_LIMIT = 5
+#: Who look leads up.
+FINDERS = ("apollo", "hunter")
 MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -102,6 +104,9 @@ def _load() -> None:
                 daily_limit=None,
             ),
         )
+        for finder in FINDERS:
+            key = NewKey(SecretStr("secret-of-platform"), provider=finder, per_30s=None)
+            add_key(owner, None, key)
 
 
 def _python(name: str, arguments: list[str], environment: Mapping[str, str], home: Path) -> Process:
@@ -129,6 +134,7 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
             sandbox.put_keys({"key": secret})
         environment = base | {
             "MAILTESTER_BASE_URL": sandbox.url,
+            **{f"{finder.upper()}_BASE_URL": sandbox.url for finder in FINDERS},
             "ITEM_MAX_ATTEMPTS": "2",
             "RETRY_BASE_DELAY": "100",
             "LOGIN_LIMIT": "1000 per minute",
@@ -160,7 +166,11 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
         workers = [
             _worker("ingest", queues.INGEST, ["-P", "prefork", "-c", "1"], environment, home),
             _worker(
-                "verify", queues.VERIFICATION, ["-P", "threads", "-c", "16"], environment, home
+                "verify",
+                f"{queues.VERIFICATION},{queues.ENRICHMENT}",
+                ["-P", "threads", "-c", "16"],
+                environment,
+                home,
             ),
         ]
         for worker in workers:

@@ -20,6 +20,15 @@ LONG_ADDRESS = (
 )
 
 
+def make_leads(folder: Path) -> Path:
+    """Write a list of leads with long names."""
+    file = folder / "leads.csv"
+    names = ("Bartholomew,found-Featherstonehaugh-the-second", "Ann,miss-Smith")
+    rows = [f"{name},Subsidiary of a very long company GmbH & Co. KG" for name in names]
+    file.write_text("\n".join(["First name,Last name,Company", *rows]) + "\n")
+    return file
+
+
 def _check(visitor: Visitor, where: str) -> list[str]:
     visitor.page.wait_for_load_state()
     found: list[str] = visitor.page.evaluate(CHECKS)
@@ -31,6 +40,7 @@ def _check(visitor: Visitor, where: str) -> list[str]:
 def test_every_page_can_be_read_and_operated(
     make_visitor: MakeVisitor,
     make_list: Callable[..., Path],
+    tmp_path: Path,
     size: ViewportSize,
     scheme: Literal["light", "dark"],
 ) -> None:
@@ -47,12 +57,20 @@ def test_every_page_can_be_read_and_operated(
     expect(visitor.page.locator("#results tbody tr")).to_have_count(2)
     visitor.page.get_by_text("1 row could not be read").click()
     problems += _check(visitor, "job")
+    visitor.choose(make_leads(tmp_path))
+    visitor.page.get_by_label("Find what is missing").check()
+    expect(visitor.page.locator("#column-company")).to_have_value("Company")
+    problems += _check(visitor, "upload of leads")
+    visitor.send()
+    visitor.wait_for_status("Completed")
+    expect(visitor.page.locator("#results tbody tr")).to_have_count(2)
+    problems += _check(visitor, "job of leads")
     for path in ("/", "/?status=cancelled", "/jobs/0", "/lanes"):
         visitor.go(path)
         problems += _check(visitor, path)
     operator = make_visitor(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     operator.sign_in(OPERATOR)
-    for path in ("/lanes", "/keys"):
+    for path in ("/lanes", "/keys", "/clients/maple/keys/new?provider=hunter"):
         operator.go(path)
         problems += _check(operator, f"operator {path}")
     assert not problems, "\n".join(problems)

@@ -66,7 +66,7 @@ class Visitor:
 
     def send(self) -> str:
         """Send the chosen file and return the path of its job's page."""
-        self.page.get_by_role("button", name="Upload and verify").click()
+        self.page.locator("#send").click()
         self.page.wait_for_url(JOB_ADDRESS)
         return self.page.url.removeprefix(self.url)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.factories import make_person, make_tenant
+from tests.factories import make_person, make_tenant, owner_sql
 from tests.integration.http_world import Caller, Web
 
 SINGLE: dict[str, Any] = {
@@ -81,6 +81,19 @@ def test_addresses_are_validated(ann: Caller) -> None:
         2,
         "verification-queue",
     )
+
+
+def test_who_validates_may_be_named(ann: Caller) -> None:
+    said = {"type": "email_validation", "payload": {"emails": ["a@example.com"]}}
+    said["payload"]["providerId"] = "hunter"  # type: ignore[index]
+    job = ann.post(PATH, json=said).json
+    assert job
+    verifier = "SELECT params ->> 'verifier' FROM jobs WHERE id = :j"
+    assert owner_sql(verifier, {"j": job["id"]}) == "hunter"
+    said["payload"]["providerId"] = "apollo"  # type: ignore[index]
+    refused = ann.post(PATH, json=said)
+    assert refused.status_code == 422
+    assert "there are: hunter, mailtester" in refused.text
 
 
 def test_the_same_request_sent_twice_makes_one_job(ann: Caller) -> None:

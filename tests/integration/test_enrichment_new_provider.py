@@ -12,9 +12,9 @@ from app.enrichment.gathering import Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import EnrichmentProvider, Outcome, in_order, sendable
 from app.enrichment.providers import PROVIDERS, build_all, check_chain
-from app.enrichment.refusals import refusal_of
 from app.provider_calls import Caller, read_object
 from app.provider_errors import Throttled, Unauthorized
+from app.provider_refusals import refusal_of
 from app.settings import Settings
 from sandbox import server
 from sandbox.control import put_keys

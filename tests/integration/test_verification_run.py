@@ -2,38 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import aiohttp
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
 
 from app.errors import Misconfigured
 from app.jobs import control
-from app.jobs.ids import new_job_id
-from app.jobs.release import Released
-from app.jobs.submit import create_job, cut_chunks
-from app.settings import Settings, get_settings
-from app.verification.local_checks import LocalChecks
-from app.verification.mailtester import MailTester
-from app.verification.run import run_chunk
-from app.verification.tools import VerificationTools
-from app.work.key_usage import KeyUsage
-from routing.key_pool import KeyPool, ProviderKey, Throttled
-from routing.rate_limits.limiter import AsyncLimiter
-from routing.rate_limits.limits import LimitPolicy
+from routing.key_pool import Throttled
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.integration.ledger_world import World, totals_agree
-
-KEY = "sandbox-key-0001"
+from tests.integration.verification_world import KEY, Runs
 
 
 @pytest.fixture(scope="module")
@@ -50,113 +33,9 @@ def sandbox(provider: RunningSandbox) -> RunningSandbox:
 
 
 @pytest.fixture
-def runs(world: World, sandbox: RunningSandbox, environment: Environment, redis_url: str) -> "Runs":
+def runs(world: World, sandbox: RunningSandbox, environment: Environment, redis_url: str) -> Runs:
     world.add_tenant("acme")
     return Runs(world, sandbox, redis_url)
-
-
-class Runs:
-    """Submits addresses and runs their chunks in this process."""
-
-    def __init__(self, world: World, sandbox: RunningSandbox, redis_url: str) -> None:
-        self.world, self.sandbox, self.redis_url = world, sandbox, redis_url
-        self.drain_by: float | None = None
-
-    def submit(self, *emails: str) -> UUID:
-        job = new_job_id()
-        with self.world.scope("acme") as c:
-            create_job(c, kind="email_validation", title="t", params={}, job_id=job)
-            leaf = c.execute(text("SELECT items_partition(:j)"), {"j": job}).scalar_one()
-            c.execute(
-                text(f"""INSERT INTO {leaf} (job_id, item_no, line_no, email, cells)
-                         SELECT :j, n, n, e, '[]' FROM unnest(CAST(:e AS text[])) WITH ORDINALITY AS t(e, n)"""),
-                {"j": job, "e": list(emails)},
-            )
-            c.execute(
-                text("UPDATE jobs SET total_items = :n WHERE id = :j"), {"n": len(emails), "j": job}
-            )
-            cut_chunks(c, job, "verify", len(emails), 1000)
-        return job
-
-    @asynccontextmanager
-    async def tools(
-        self, settings: Settings, key: dict[str, Any]
-    ) -> AsyncIterator[VerificationTools]:
-        executor = ThreadPoolExecutor(4)
-        limiter = AsyncLimiter.connect(self.redis_url, LimitPolicy.from_settings(settings))
-        keys = [
-            ProviderKey(
-                **(
-                    {
-                        "fingerprint": uuid4().hex,
-                        "secret": SecretStr(KEY),
-                        "hint": "0001",
-                        "spacing_ms": 0,
-                    }
-                    | key
-                )
-            )
-        ]
-        pool = KeyPool("test", keys if key.get("secret") != "" else [], limiter, KeyUsage())
-
-        async def pool_for(_tenant: UUID) -> KeyPool:
-            return pool
-
-        def in_thread(call: Any) -> Any:
-            return asyncio.get_running_loop().run_in_executor(executor, call)
-
-        async with aiohttp.ClientSession() as session:
-            yield VerificationTools(
-                settings=settings,
-                worker_id=uuid4(),
-                provider=MailTester.from_settings(session, settings),
-                checks=LocalChecks.from_settings(settings),
-                pool_for=pool_for,
-                in_thread=in_thread,
-                drain_by=lambda: self.drain_by,
-                on_recorded=lambda _rows: None,
-                on_call=lambda _fingerprint: None,
-            )
-            await pool.close()
-            await limiter.close()
-        executor.shutdown()
-
-    def run(
-        self,
-        message: Released | None = None,
-        *,
-        key: dict[str, Any] | None = None,
-        during: Any = None,
-        tools: dict[str, Any] | None = None,
-        **settings: Any,
-    ) -> str:
-        """Run one released chunk to its end; `during` is started beside it, `tools` replace the real ones."""
-        message = message or self.world.release()[0]
-        chosen = get_settings().model_copy(
-            update={"mailtester_base_url": self.sandbox.url, **settings}
-        )
-
-        async def work() -> str:
-            async with self.tools(chosen, key or {}) as real:
-                beside = asyncio.create_task(during()) if during else None
-                used = replace(real, **(tools or {}))
-                how = await run_chunk(used, message.chunk_id, message.fence, message.tenant_id)
-                if beside:
-                    await beside
-                return how
-
-        return asyncio.run(work())
-
-    def results(self, job: UUID) -> dict[str, dict[str, Any]]:
-        rows = self.world.rows(
-            """SELECT i.email, r.* FROM job_results r JOIN job_items i USING (job_id, item_no) WHERE job_id = :j""",
-            j=job,
-        )
-        return {str(row["email"]): row for row in rows}
-
-    def hold(self) -> dict[str, Any] | None:
-        rows = self.world.rows("SELECT reason, until, until > now() AS holds FROM lane_holds")
-        return rows[0] if rows else None
 
 
 def test_each_address_gets_its_verdict_with_code_message_and_mx(runs: Runs) -> None:
@@ -363,7 +242,7 @@ def test_a_clock_that_is_a_minute_off_moves_no_moment(
 
     runs.submit("ok-a@example.com")
     fresh = runs.world.release()[-1]
-    assert runs.run(fresh, tools={"pool_for": pool_for}) == "throttled"
+    assert runs.run(fresh, tools={"pools": {"mailtester": pool_for}}) == "throttled"
     [hold] = runs.world.rows("SELECT extract(epoch FROM until - now()) AS wait FROM lane_holds")
     assert 5 < float(str(hold["wait"])) <= 9, "the keys' wait, less the head start"
 
@@ -374,7 +253,7 @@ def test_keys_that_cannot_be_read_cost_a_chunk_time_but_no_attempt(runs: Runs) -
     async def pool_for(_tenant: UUID) -> Any:
         raise Misconfigured("ENCRYPTION_KEYS does not hold the key.")
 
-    assert runs.run(tools={"pool_for": pool_for}) == "limits_unavailable"
+    assert runs.run(tools={"pools": {"mailtester": pool_for}}) == "limits_unavailable"
     assert runs.world.rows("SELECT status, attempts FROM chunks") == [
         {"status": "ready", "attempts": 0}
     ]

@@ -1,9 +1,12 @@
 """How the pages write figures, and where a sign-in may lead."""
 
+from typing import Any
+
 import pytest
 
 from app.console.formats import duration, percent, rate, segments, share
 from app.console.sign_in import safe_next
+from app.console.words import verdicts_of, who
 
 
 @pytest.mark.parametrize(
@@ -44,12 +47,35 @@ def test_a_slow_rate_is_said_by_the_minute() -> None:
 
 def test_a_lane_is_cut_without_gaps() -> None:
     cut = segments({"valid": 1, "invalid": 1, "catch_all": 1, "unknown": 1}, 8)
-    assert cut == [
+    assert [piece for piece in cut if piece[2]] == [
         ("valid", 0.0, 125.0),
         ("invalid", 125.0, 125.0),
         ("catch_all", 250.0, 125.0),
         ("unknown", 375.0, 125.0),
     ]
+
+
+def test_a_job_shows_the_verdicts_that_its_rows_may_get() -> None:
+    assert list(verdicts_of({})) == ["valid", "invalid", "catch_all", "unknown"]
+    assert list(verdicts_of({"wanted": []})) == ["found", "partial", "not_found", "unknown"]
+    both = verdicts_of({"wanted": [], "then": "verify"})
+    assert list(both) == ["valid", "invalid", "catch_all", "partial", "not_found", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (["Ann", "Smith", "Acme"], "Ann Smith, Acme"),
+        (["", "", "Acme"], "Acme"),
+        (["Ann"], "Ann"),
+        ({"full_name": "Ann Smith", "domain": "acme.example"}, "Ann Smith, acme.example"),
+        ({"linkedin_url": "https://linkedin.com/in/ann"}, "https://linkedin.com/in/ann"),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_a_lead_is_called_by_what_is_known_of_it(known: Any, said: str) -> None:
+    assert who(known, {"first_name": 0, "last_name": 1, "company": 2}) == said
 
 
 @pytest.mark.parametrize(

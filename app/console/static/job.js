@@ -7,8 +7,8 @@ import { renew } from "./regions.js";
 
 const POLL_SECONDS = 2;
 const RESULTS_SECONDS = 4;
-const VERDICTS = ["valid", "invalid", "catch_all", "unknown"];
 const page = document.getElementById("job");
+const VERDICTS = page.dataset.verdicts.split(" ");
 const seen = { etag: null, key: page.dataset.key, shown: Number(page.dataset.done), total: Number(page.dataset.total), renewedAt: Date.now(), quarter: 0 };
 
 function put(field, words) {
@@ -59,8 +59,8 @@ function title({ done, total, health }) {
 // Four times in a run is news; every two seconds would be noise.
 function announce({ done, total, health }) {
   const quarter = total ? Math.floor((4 * done) / total) : 0;
-  if (health === "ended") say(`Finished: ${number(done)} of ${number(total)} addresses checked.`);
-  else if (quarter > seen.quarter) say(`${quarter * 25}% checked.`);
+  if (health === "ended") say(`Finished: ${number(done)} of ${number(total)} ${page.dataset.unit} done.`);
+  else if (quarter > seen.quarter) say(`${quarter * 25}% done.`);
   seen.quarter = quarter;
 }
 

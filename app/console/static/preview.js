@@ -1,5 +1,8 @@
-// Show how the file was understood: its first rows as a table whose headings are the choice of the address column.
+// Show how the file was understood: its first rows as a table whose headings are the choice of the address column; of a
+// list of leads, plain headings below the choice of what each column holds.
 // Only the beginning of the file is sent for it. A preview that can't be had never stands in the way of the upload.
+
+import { isOfLeads, offer, purpose, reference } from "./purpose.js";
 
 const BEGINNING_BYTES = 256 * 1024;
 const FORMATS = { csv: "CSV", tsv: "Tab-separated", xlsx: "Excel" };
@@ -24,10 +27,8 @@ function mark(index) {
   for (const row of table.rows) [...row.cells].forEach((cell, at) => cell.classList.toggle("picked", at === index));
 }
 
-// Names that the server made up ("Column 3", "City (2)") stand nowhere in the file: those columns go by their number.
-const reference = (name, index) => (/^Column \d+$| \(\d+\)$/.test(name) ? String(index + 1) : name);
-
 function heading(name, index, found) {
+  if (isOfLeads()) return make("th", { scope: "col", textContent: name, title: name });
   const radio = make("input", { type: "radio", name: "email_column", value: reference(name, index), required: true, checked: index === found });
   radio.addEventListener("change", () => mark(index));
   return make("th", { scope: "col" }, make("label", {}, radio, make("span", { textContent: name, title: name })));
@@ -36,8 +37,9 @@ function heading(name, index, found) {
 function draw({ columns, sample, email_column: found }) {
   const head = make("tr", {}, ...columns.map((name, index) => heading(name, index, found?.index)));
   const rows = sample.map((cells) => make("tr", {}, ...columns.map((_, index) => make("td", { textContent: cells[index] ?? "", title: cells[index] ?? "" }))));
-  table.replaceChildren(make("caption", { className: "said", textContent: "First rows; choose the address column in the headings" }), make("thead", {}, head), make("tbody", {}, ...rows));
-  mark(found?.index ?? -1);
+  const caption = isOfLeads() ? "First rows" : "First rows; choose the address column in the headings";
+  table.replaceChildren(make("caption", { className: "said", textContent: caption }), make("thead", {}, head), make("tbody", {}, ...rows));
+  mark(isOfLeads() ? -1 : (found?.index ?? -1));
   const picked = found && table.rows[0].cells[found.index];
   if (picked) box.querySelector(".scroll").scrollLeft = Math.max(0, picked.offsetLeft - 48);
 }
@@ -45,7 +47,8 @@ function draw({ columns, sample, email_column: found }) {
 function describe(answer) {
   const format = FORMATS[answer.format] ?? answer.format ?? "";
   const encoding = answer.encoding ? `, ${answer.encoding.toUpperCase()}` : "";
-  const found = answer.email_column ? `“${answer.email_column.name}” was found by itself; choose another if that is wrong.` : "None was found by itself; choose one.";
+  if (isOfLeads()) return `${format}${encoding}. What each column holds is proposed below; change what is wrong.`;
+  const found = answer.email_column ? `“${answer.email_column.name}” was found by itself; choose another if that is wrong.` : `None was found by itself; choose one.${answer.lead_columns?.company || answer.lead_columns?.domain ? " If there is none, choose above that e-mails are found." : ""}`;
   return format ? `${format}${encoding}. ${found}` : found;
 }
 
@@ -54,6 +57,7 @@ export async function preview(file, url, token) {
   const data = new FormData();
   data.append("file", file.slice(0, BEGINNING_BYTES), file.name);
   data.append("filename", file.name);
+  data.append("purpose", purpose());
   let answer = null;
   try {
     const response = await fetch(url, { method: "POST", body: data, headers: { "X-CSRFToken": token, Accept: "application/json" } });
@@ -65,8 +69,9 @@ export async function preview(file, url, token) {
   if (turn !== latest) return;
   const columns = answer.columns ?? [];
   box.hidden = false; // before the table is drawn: what is hidden has no width to scroll by
-  box.querySelector("h2").textContent = columns.length ? "Which column holds the address?" : "No preview of this file";
+  box.querySelector("h2").textContent = !columns.length ? "No preview of this file" : isOfLeads() ? "The leads" : "Which column holds the address?";
   box.querySelector(".sheet").hidden = !columns.length;
   facts.textContent = columns.length ? describe(answer) : (answer.problem?.detail ?? "The column is found when the file is read.");
+  offer(columns, answer.lead_columns ?? {});
   if (columns.length) draw(answer);
 }

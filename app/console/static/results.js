@@ -24,7 +24,7 @@ async function go(url, record = "pushState") {
   const box = results.querySelector("input[type=search]");
   if (box !== document.activeElement) box.value = box.defaultValue;
   const rows = results.querySelectorAll("tbody tr").length;
-  say(rows ? `${rows} rows shown.` : "No address matches.");
+  say(rows ? `${rows} rows shown.` : "Nothing matches.");
 }
 
 function address(form) {

@@ -4,6 +4,7 @@
 import { bytes, number } from "./format.js";
 import { preview, clear } from "./preview.js";
 import { say } from "./poll.js";
+import { complete, onPurpose } from "./purpose.js";
 import { send } from "./transfer.js";
 
 const form = document.getElementById("upload");
@@ -67,6 +68,7 @@ async function submitted(event) {
   event.preventDefault();
   const data = new FormData(form);
   for (const name of ["csrf_token", "tags", "email_column"]) if (name === "csrf_token" || !data.get(name)) data.delete(name);
+  complete(data);
   at("problem").hidden = true;
   transferring(true);
   progress(0, 1);
@@ -85,6 +87,7 @@ async function submitted(event) {
 }
 
 at("file").addEventListener("change", chosen);
+onPurpose(() => at("file").files.length && chosen());
 at("stop").addEventListener("click", () => transfer?.abort());
 form.addEventListener("submit", submitted);
 for (const kind of ["dragenter", "dragover"]) {

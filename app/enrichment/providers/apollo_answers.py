@@ -12,9 +12,9 @@ from typing import Final
 from app.enrichment.gathering import NO_SENSE, Gathering, read_cost, read_number, section
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import Outcome
-from app.enrichment.refusals import refusal_of
 from app.provider_calls import Reply, read_object
 from app.provider_errors import ProviderError, Unavailable
+from app.provider_refusals import refusal_of
 
 NAME: Final = "apollo"
 

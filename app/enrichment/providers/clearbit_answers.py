@@ -10,9 +10,9 @@ from typing import Final
 from app.enrichment.gathering import NO_SENSE, Gathering, section
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import Outcome
-from app.enrichment.refusals import refusal_of
 from app.provider_calls import Reply, parse_header, read_object
 from app.provider_errors import ProviderError, StillLooking, Unavailable
+from app.provider_refusals import refusal_of
 
 NAME: Final = "clearbit"
 

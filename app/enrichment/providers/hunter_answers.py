@@ -8,7 +8,6 @@ from typing import Final
 
 from app.enrichment.gathering import NO_SENSE, Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
-from app.enrichment.refusals import USUAL, Statuses, refusal_of
 from app.provider_calls import Reply, parse_header, read_object
 from app.provider_errors import (
     OutOfCredit,
@@ -18,6 +17,7 @@ from app.provider_errors import (
     Throttled,
     Unavailable,
 )
+from app.provider_refusals import USUAL, Statuses, refusal_of
 
 NAME: Final = "hunter"
 

@@ -8,7 +8,7 @@ from alembic import op
 from app.db.migrations.sql_files import run_sql
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -17,7 +17,6 @@ def upgrade() -> None:
     """Add indexes, tables and functions; no row is changed."""
     run_sql(op, "0020_job_acts.sql")
     run_sql(op, "0020_figures.sql")
-    run_sql(op, "0020_waits.sql")
 
 
 def downgrade() -> None:
