@@ -14,6 +14,7 @@ from app.http.broker import Broker
 from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
+from app.http.enrichment_webhook import enrichment_webhook
 from app.http.health import health
 from app.http.jobs import jobs
 from app.http.keys import keys
@@ -28,7 +29,19 @@ from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, uploads, jobs, enrichment_jobs, results, lanes, clients, keys, metrics)
+BLUEPRINTS = (
+    health,
+    login,
+    uploads,
+    jobs,
+    enrichment_jobs,
+    enrichment_webhook,
+    results,
+    lanes,
+    clients,
+    keys,
+    metrics,
+)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 

@@ -7,6 +7,7 @@ from celery import shared_task
 from sqlalchemy import text
 
 from app.db.scope import system_scope
+from app.enrichment.events import forget_old
 from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
@@ -24,7 +25,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, vendors' old calls, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -36,6 +37,7 @@ def housekeeping() -> str:
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
         usage = ledger.forget_usage(connection)
+        calls = forget_old(connection, get_settings().enrichment_event_days)
         connection.execute(_OLD_TICKS)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
@@ -43,6 +45,7 @@ def housekeeping() -> str:
         partitions_made=partitions,
         workers_forgotten=gone,
         usage_forgotten=usage,
+        vendors_calls_forgotten=calls,
         files_removed=orphans,
     )
     return "done"

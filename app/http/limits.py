@@ -68,6 +68,10 @@ limiter = Limiter(
 KEY_TEST_LIMIT = "10 per minute"
 #: What the log says where no store can count.
 _NOT_LIMITED = {"login": "login_not_limited", "key_test": "key_test_not_limited"}
+#: Vendors call for all clients from few addresses.
+webhook_limit = limiter.limit(
+    lambda: get_settings().enrichment_webhook_limit, key_func=lambda: f"address:{address()}"
+)
 upload_limit = limiter.limit(lambda: get_settings().upload_limit, override_defaults=False)
 
 
