@@ -8,6 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+#: Calls that are kept of one request. An honest vendor makes a few; who got hold of its address may not fill the disk.
+MOST_PER_REQUEST = 50
+
 State = Literal["matched", "late", "unknown", "duplicate"]
 
 _KEEP = text("""
@@ -22,6 +25,7 @@ _REPEATED = text("""
     WHERE tenant_id = laneway_tenant() AND provider IS NOT DISTINCT FROM :provider AND sender_key = :sender_key
       AND state <> 'duplicate'
 """)
+_COUNT = text("SELECT count(*) FROM lookup_events WHERE request = :request")
 _STRAY = text("SELECT keep_stray_event(:provider, :sender_key, :event, :body)")
 _OF_REQUEST = text("""
     SELECT id, body FROM lookup_events WHERE request = :request AND state <> 'duplicate' AND body IS NOT NULL ORDER BY id
@@ -82,6 +86,12 @@ def keep_event(connection: Connection, call: Call, state: State = "unknown") -> 
     if event_id is None:
         connection.execute(_REPEATED, {"provider": call.provider, "sender_key": call.sender_key})
     return event_id
+
+
+def is_flooded(connection: Connection, request: UUID) -> bool:
+    """Tell whether so many calls came for a request that no further one is kept, after the request was locked."""
+    n: int = connection.execute(_COUNT, {"request": request}).scalar_one()
+    return n >= MOST_PER_REQUEST
 
 
 def keep_stray(connection: Connection, call: Call) -> State:

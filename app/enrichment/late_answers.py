@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from app.enrichment.course import finding_json
-from app.enrichment.events import Call, State, bodies_of, keep_event, match_event
+from app.enrichment.events import Call, State, bodies_of, is_flooded, keep_event, match_event
 from app.enrichment.lookup import Answer
 from app.enrichment.notes import Attempt, AttemptOutcome, Keep, write_notes
 from app.enrichment.provider import Outcome
@@ -53,6 +53,8 @@ def take_call(connection: Connection, call: Call) -> State:
     """Keep a call of the scope's tenant and answer what waits for it; return what it was."""
     if call.request is not None:
         lock_requests(connection, [str(call.request)])
+        if is_flooded(connection, call.request):
+            return "unknown"
     event_id = keep_event(connection, call)
     if event_id is None:
         return "duplicate"

@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from app.enrichment.lookup import Kind
+from app.enrichment.waits import lock_requests
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
 from tests.integration.callback_world import Callbacks, Hook, listening
+from tests.integration.client_world import wait_until, waits_for_a_lock
 from tests.integration.ledger_world import World, totals_agree
 from tests.integration.lookup_world import KEY, Lookups, lead
 
@@ -202,6 +206,32 @@ def test_calls_in_another_order_come_to_the_same(
     assert row["data"]["providers"] == {"apollo": "found"}
 
 
+def test_a_call_during_the_record_waits_for_it(callbacks: Callbacks) -> None:
+    """Else neither would see the other: the call no wait, the record no call."""
+    callbacks.submit(lead("later", "x"))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    request = parse_qs(urlsplit(call.path).query)["request"]
+    with ThreadPoolExecutor(1) as pool:
+        with callbacks.world.scope("acme") as c:
+            lock_requests(c, request)
+            delivering = pool.submit(callbacks.deliver, call)
+            wait_until(lambda: waits_for_a_lock(callbacks.world), "the call waits")
+            assert callbacks.events() == []
+        assert delivering.result(20) == (202, "matched")
+
+
+def test_a_repeated_call_wakes_what_was_not_woken(callbacks: Callbacks) -> None:
+    """The web may die between the answer and the waking; the vendor then calls again."""
+    callbacks.submit(lead("later", "x"))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    callbacks.deliver(call)
+    callbacks.world.rows("UPDATE chunks SET run_at = now() + interval '1 hour' RETURNING 1")
+    assert callbacks.deliver(call) == (202, "duplicate")
+    assert callbacks.chunk()["is_due"]
+
+
 def test_a_part_that_was_looked_for_in_vain_is_not_waited_for_again(callbacks: Callbacks) -> None:
     job = callbacks.submit(lead("later", "x"), wanted=(Kind.EMAIL, Kind.PHONE), chain=("apollo",))
     callbacks.run()
@@ -253,6 +283,19 @@ def test_an_equal_question_waits_for_the_same_call(callbacks: Callbacks) -> None
     found = {**callbacks.lookups.results(first), **callbacks.lookups.results(second)}
     assert {ref: row["verdict"] for ref, row in found.items()} == dict.fromkeys("abc", "found")
     assert callbacks.lookups.sandbox.summary()["calls"] == 1
+
+
+def test_two_leads_that_are_one_person_to_the_vendor_are_both_told(callbacks: Callbacks) -> None:
+    url = "https://linkedin.com/in/anna"
+    job = callbacks.submit(lead("later", "a"), lead("later", "b", linkedin_url=url))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    assert callbacks.world.rows("SELECT count(DISTINCT name) AS n FROM lookup_waits") == [{"n": 1}]
+    assert callbacks.deliver(call) == (202, "matched")
+    assert callbacks.events() == [("apollo", "matched", job, [1, 2])]
+    assert callbacks.run() == ["done"]
+    verdicts = {ref: row["verdict"] for ref, row in callbacks.lookups.results(job).items()}
+    assert verdicts == {"a": "found", "b": "found"}
 
 
 def test_a_cancelled_job_takes_nothing_any_more(callbacks: Callbacks) -> None:

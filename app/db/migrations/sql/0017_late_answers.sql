@@ -46,7 +46,7 @@ CREATE TABLE lookup_events (
 CREATE UNIQUE INDEX lookup_events_once_idx ON lookup_events (tenant_id, provider, sender_key) NULLS NOT DISTINCT
     WHERE state <> 'duplicate';
 CREATE INDEX lookup_events_tenant_idx ON lookup_events (tenant_id, id DESC);
-CREATE INDEX lookup_events_request_idx ON lookup_events (request) WHERE state <> 'duplicate';
+CREATE INDEX lookup_events_request_idx ON lookup_events (request) WHERE request IS NOT NULL;
 CREATE INDEX lookup_events_job_idx ON lookup_events (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX lookup_events_received_idx ON lookup_events (received_at);
 COMMENT ON COLUMN lookup_events.tenant_id IS 'NULL: whose it is could not be told; only operators see it.';
