@@ -16,11 +16,13 @@ from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
 from app.http.enrichment_webhook import enrichment_webhook
 from app.http.health import health
+from app.http.job_acts import job_acts
 from app.http.jobs import jobs
 from app.http.keys import keys
 from app.http.lanes import lanes
 from app.http.login import login
 from app.http.metrics import metrics
+from app.http.process import process
 from app.http.results import results
 from app.http.uploads import uploads
 from app.logs import configure_logging
@@ -34,8 +36,10 @@ BLUEPRINTS = (
     login,
     uploads,
     jobs,
+    job_acts,
     enrichment_jobs,
     enrichment_webhook,
+    process,
     results,
     lanes,
     clients,

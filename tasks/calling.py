@@ -5,15 +5,21 @@ that nobody uses any more are dropped.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any, Self
+from uuid import UUID
 
 import aiohttp
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app.db.scope import system_scope
 from app.departures import NotingRequest
+from app.provider_errors import ProviderError
 from app.settings import Settings, get_settings
+from app.work.call_figures import CallFigures, Figures, write_figures
 from app.work.key_registry import EnvironmentKey, KeyRegistry
 from app.work.key_usage import CallCounter, KeyUsage
 from app.work.tools import Tools
@@ -25,8 +31,16 @@ from tasks.runtime import Runtime, runtime
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
 COUNT_SECONDS = 1.0
+#: How calls went is told this often.
+FIGURES_SECONDS = 5.0
 #: Pools that nobody uses are looked for this often.
 SWEEP_SECONDS = 60.0
+
+
+#: In a thread that drives work for a limited time: the monotonic moment by which its chunk must have let go.
+driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None)
+#: So long before that a chunk is asked to finish its calls.
+LET_GO_SECONDS = 2.0
 
 
 class Calling:
@@ -40,6 +54,7 @@ class Calling:
         self._runtime = runtime
         self._usage = KeyUsage()
         self._counter = CallCounter()
+        self._figures = CallFigures()
         self._limiter = AsyncLimiter.connect(settings.limits_url, KeyRegistry.policy(settings))
         self._registries: list[KeyRegistry] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,6 +68,7 @@ class Calling:
         calling = cls(settings, runtime, session)
         calling._tasks = [
             asyncio.create_task(calling._count()),
+            asyncio.create_task(calling._tell()),
             asyncio.create_task(calling._sweep()),
         ]
         return calling
@@ -72,15 +88,31 @@ class Calling:
         return keys
 
     def tools_for(self, on_recorded: Callable[[int], Any]) -> Tools:
-        """Return what any chunk is run with; its run tells `on_recorded` how many rows it recorded."""
+        """Return what any chunk is run with; its run tells `on_recorded` how many rows it recorded.
+
+        To be called in the thread that waits for the run.
+        """
+        until = driven_until.get()
+
+        def drain_by() -> float | None:
+            if until is not None and time.monotonic() > until - LET_GO_SECONDS:
+                return until
+            return self._runtime.drain_by
+
         return Tools(
             settings=self.settings,
             worker_id=WORKER_ID,
             in_thread=self._runtime.in_thread,
-            drain_by=lambda: self._runtime.drain_by,
+            drain_by=drain_by,
             on_recorded=on_recorded,
             on_call=self._counter.count,
+            on_answer=self._answered,
         )
+
+    def _answered(
+        self, tenant_id: UUID, provider: str, ms: float, error: ProviderError | None
+    ) -> None:
+        self._figures.add(tenant_id, provider, ms, is_error=error is not None)
 
     async def _sweep(self) -> None:
         while True:
@@ -91,6 +123,18 @@ class Calling:
                     log.info("key_pools_dropped", pools=dropped)
             except Exception:
                 log.exception("key_pools_not_dropped")
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(FIGURES_SECONDS)
+            figures = self._figures.take()
+            if not figures:
+                continue
+            try:
+                await self._runtime.in_thread(lambda figures=figures: _write(figures))  # type: ignore[misc]
+            except DBAPIError as error:
+                self._figures.give_back(figures)
+                log.warning("figures_not_written", error=type(error).__name__)
 
     async def _count(self) -> None:
         while True:
@@ -103,6 +147,11 @@ class Calling:
             except DBAPIError as error:
                 self._counter.give_back(calls)
                 log.warning("calls_not_counted", error=type(error.orig).__name__)
+
+
+def _write(figures: dict[tuple[UUID, str], Figures]) -> None:
+    with system_scope() as connection:
+        write_figures(connection, figures)
 
 
 @once

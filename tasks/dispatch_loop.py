@@ -24,12 +24,11 @@ from app.settings import get_settings
 from tasks import dispatcher
 from tasks.keeping import Keeper
 from tasks.lane_usage import LaneUsage
+from tasks.lane_watch import LaneWatch
 from tasks.presence import Presence
 from tasks.routes import router
 
 log = structlog.get_logger(__name__)
-#: Presence is refreshed this often, which is far below its timeout.
-PRESENCE_SECONDS = 3.0
 #: Wake-ups that come closer together than this are served by one release.
 SETTLE_SECONDS = 0.01
 
@@ -46,6 +45,7 @@ class DispatchLoop(threading.Thread):
         rows_per_second: Callable[[], float],
         on_keys_changed: Callable[[], None],
         usage: LaneUsage,
+        watch: LaneWatch | None = None,
     ) -> None:
         super().__init__(name="laneway-dispatch", daemon=True)
         self._app = app
@@ -54,6 +54,7 @@ class DispatchLoop(threading.Thread):
         self._rate = rows_per_second
         self._on_keys_changed = on_keys_changed
         self._usage = usage
+        self._watch = watch or LaneWatch()
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -61,6 +62,8 @@ class DispatchLoop(threading.Thread):
         self._listener: Any = None
         self._next_presence = 0.0
         self._keeper = Keeper()
+        #: The monotonic moment of the last heartbeat that the database took.
+        self.beat_at: float | None = None
         #: From when on there has been cause for a release.
         self._asked_at = time.monotonic()
 
@@ -120,13 +123,15 @@ class DispatchLoop(threading.Thread):
                 self._presence.beat(
                     connection, running=self._running(), rows_per_second=self._rate()
                 )
+            self.beat_at = time.monotonic()
             if not self._next_presence:
                 # Its slots are places that no release has seen yet.
                 self._asked_at = time.monotonic()
-            self._next_presence = now + PRESENCE_SECONDS
+            self._next_presence = now + get_settings().presence_seconds
             self._usage.flush(system_scope)
         try:
             self._keeper.work()
+            self._watch.look()
         finally:
             # Whatever else fails, work goes out.
             dispatcher.dispatch(self._app, asked_at=self._asked_at)
@@ -180,6 +185,7 @@ class DispatchLoop(threading.Thread):
             if notice.channel == "laneway_routes":
                 router.invalidate()
                 self._keeper.tend_soon()
+                self._watch.look_soon()
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

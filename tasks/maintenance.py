@@ -20,6 +20,7 @@ _TICK = text("""
     INSERT INTO system_ticks (name, due_at) VALUES ('housekeeping', :due) ON CONFLICT DO NOTHING
 """)
 _OLD_TICKS = text("DELETE FROM system_ticks WHERE due_at < now() - interval '7 days'")
+_FIGURES = text("SELECT forget_figures(:days)")
 _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
 
 
@@ -38,6 +39,7 @@ def housekeeping() -> str:
         gone = presence.sweep(connection)
         usage = ledger.forget_usage(connection)
         calls = forget_old(connection, get_settings().enrichment_event_days)
+        figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
@@ -46,6 +48,7 @@ def housekeeping() -> str:
         workers_forgotten=gone,
         usage_forgotten=usage,
         vendors_calls_forgotten=calls,
+        figures_forgotten=figures,
         files_removed=orphans,
     )
     return "done"

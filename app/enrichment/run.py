@@ -97,12 +97,12 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
 
     def _put_back_waiting(self, connection: Connection, retries: dict[int, Attempt]) -> bool:
         """Hand the chunk back until the first of what it waits for: an answer, a key, the next attempt of a lead."""
-        moments = [(next_moment(connection, self._lease, list(self._aside.items())), "callback")]
+        until, reason = next_moment(connection, self._lease, list(self._aside.items())), "callback"
         if self._agenda.has_more and self._halted is None:
-            moments.append((self._agenda.next_moment(), "retry"))
+            until, reason = min((until, reason), (self._agenda.next_moment(), "retry"))
         if self._waits is not None:
-            moments.append(self._waits)
-        until, reason = min(moments)
+            # Named first, because a change of keys wakes those who wait for them; an answer wakes whoever waits.
+            until, reason = min(until, self._waits[0]), self._waits[1]
         return ledger.put_back(connection, self._lease, until, retries, reason)
 
     async def _work(self) -> None:
@@ -181,8 +181,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         return turn if self._recorder.is_open else None
 
     async def _call(self, steps: Sequence[Step], pool: KeyPool, grant: Grant) -> None:
-        self._departs(pool, grant)
-        provider, began = self._guide.providers[steps[0].provider], time.perf_counter()
+        name = steps[0].provider
+        provider, began = self._guide.providers[name], self._departs(pool, grant)
         ticket = self._later.ticket_for(provider, steps[0])
         failure: ProviderError | None = None
         outcomes: Sequence[Answered]
@@ -194,8 +194,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             )
         except ProviderError as error:
             failure, outcomes = error, [error] * len(steps)
-        ms = round((time.perf_counter() - began) * 1e3)
-        await self._report(pool, grant, failure)
+        ms = round(await self._report(name, began, pool, grant, failure))
         for step, outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, Answer):
                 answer = self._later.settle(outcome, ticket)

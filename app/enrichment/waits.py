@@ -70,8 +70,7 @@ _WAKE = text("""
         UPDATE chunks SET run_at = clock_timestamp() WHERE id IN (
             SELECT c.id FROM chunks c JOIN lookup_waits w ON w.request = :request AND w.job_id = c.job_id
                 AND w.item_no BETWEEN c.first_item AND c.last_item
-            WHERE c.kind = 'enrich' AND c.status = 'ready' AND c.waits_for IN ('callback', 'retry')
-              AND c.run_at > clock_timestamp()
+            WHERE c.kind = 'enrich' AND c.status = 'ready' AND c.waits_for IS NOT NULL AND c.run_at > clock_timestamp()
             ORDER BY c.id FOR UPDATE OF c)
         RETURNING id
     )

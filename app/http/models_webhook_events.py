@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.http.models import Cursor, Input, Out
+from app.http.model_bases import Input, Out
+from app.http.models import Cursor
 
 EventState = Literal["matched", "late", "unknown", "duplicate"]
 

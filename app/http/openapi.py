@@ -84,6 +84,7 @@ def register(app: APIFlask) -> None:
     )
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "cron": {"type": "http", "scheme": "bearer", "description": "CRON_SECRET"},
     }
     app.spec_processor(_complete)
     app.register_blueprint(openapi)

@@ -1,4 +1,4 @@
-"""What people see of jobs: one, or a page of them. Read inside a tenant's scope.
+"""What people see of a job. Read inside a tenant's scope.
 
 A job's row counts ended chunks only; the view `job_overview` adds what the open ones have recorded so far.
 """
@@ -62,16 +62,6 @@ class JobView:
 
 
 _GET = text("SELECT * FROM job_overview WHERE id = :job")
-#: The page first, then what there is to say about its jobs.
-_LIST = text("""
-    SELECT v.* FROM (
-        SELECT id FROM jobs
-        WHERE tenant_id = laneway_tenant()
-          AND (CAST(:after AS uuid) IS NULL OR id < CAST(:after AS uuid))
-          AND (CAST(:status AS text) IS NULL OR status = :status)
-        ORDER BY id DESC LIMIT :n
-    ) page JOIN job_overview v ON v.id = page.id ORDER BY v.id DESC
-""")
 
 
 def view_of(row: Row[Any]) -> JobView:
@@ -108,11 +98,3 @@ def get_job(connection: Connection, job_id: UUID) -> JobView:
     if row is None:
         raise NotFound("There is no such job.")
     return view_of(row)
-
-
-def list_jobs(
-    connection: Connection, *, limit: int, after: UUID | None = None, status: str | None = None
-) -> list[JobView]:
-    """Return up to `limit` jobs, newest first, those older than `after`."""
-    rows = connection.execute(_LIST, {"after": after, "status": status, "n": limit})
-    return [view_of(row) for row in rows]

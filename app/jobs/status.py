@@ -4,15 +4,15 @@ The rate is what was recorded in the last ten seconds, counted by the ledger its
 everybody who asks, and needs no poll before. "Slow" is told from "stuck", and both from waiting for a known reason.
 """
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
 from app.errors import NotFound
+from app.jobs.holds import resumes_at, round_up
 from app.jobs.queries import JobView, view_of
 
 Health = Literal["ok", "slow", "stuck", "waiting", "ended"]
@@ -25,6 +25,8 @@ Reason = Literal[
     "queue",
     "backend_down",
     "retry",
+    "callback",
+    "scheduled",
 ]
 RATE_SECONDS = 10.0
 #: Nothing recorded for this long, though a worker should be at it.
@@ -72,7 +74,7 @@ _TAKES_OVER = text("""
 """)
 #: Asked only of a job that does not move: when the first of its chunks that wait is due.
 _NEXT_DUE = text("""
-    SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
+    SELECT run_at, waits_for FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
         AND priority = :priority AND job_id = :job
     ORDER BY run_at, id LIMIT 1
 """)
@@ -149,6 +151,9 @@ def _waiting(
 ) -> Waiting | None:
     if job.is_ended:
         return None
+    if job.status == "scheduled" and job.scheduled_for and job.scheduled_for > row.at:
+        until = job.scheduled_for
+        return Waiting("scheduled", f"begins at {until:%Y-%m-%d %H:%M:%S} UTC", until)
     if not is_broker_up:
         text = "the message broker does not answer; the list is safe and goes on when it is back"
         return Waiting("backend_down", text)
@@ -171,7 +176,7 @@ def _without_worker(connection: Connection, row: Row[Any], presence_seconds: flo
     ).scalar_one_or_none()
     if at is None:
         return Waiting("no_worker", nobody)
-    when = f"at {_round_up(at, 60):%H:%M} UTC" if at > row.at else "in a moment"
+    when = f"at {round_up(at, 60):%H:%M} UTC" if at > row.at else "in a moment"
     return Waiting("no_worker", f"{nobody}; the shared lane takes over {when}", at)
 
 
@@ -180,29 +185,34 @@ def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | 
         return _from_hold(row.held_reason, row.held_until)
     if row.is_in_flight:
         return None
-    due = connection.execute(
+    first = connection.execute(
         _NEXT_DUE, {"kind": row.chunk_kind, "priority": job.priority, "job": job.id}
-    ).scalar_one_or_none()
-    if due and due > row.at:
-        return Waiting("retry", f"the provider failed; next try {due:%H:%M:%S} UTC", due)
-    return Waiting("queue", "other work of this lane is ahead") if due else None
+    ).one_or_none()
+    if first is None:
+        return None
+    if first.run_at <= row.at:
+        return Waiting("queue", "other work of this lane is ahead")
+    return _from_chunk(first.waits_for, first.run_at)
+
+
+def _from_chunk(reason: str | None, until: datetime) -> Waiting:
+    """Put why a job's next chunk is put off (`chunks.waits_for`) into words."""
+    if reason == "callback":
+        return Waiting("callback", "a provider answers later", until)
+    if reason in (None, "retry"):
+        return Waiting("retry", f"the provider failed; next try {until:%H:%M:%S} UTC", until)
+    return _from_hold(str(reason), until)
 
 
 def _from_hold(reason: str, until: datetime) -> Waiting:
     """Put the limiter's reason (`routing.rate_limits`, as kept in `lane_holds`) into words."""
-    # Rounded up: the moment was carried from Redis' clock and may miss the full hour by a hair.
-    at = f"{_round_up(until, 60):%H:%M} UTC"
+    ends = resumes_at(reason, until)
     if reason == "daily_quota":
-        return Waiting("daily_quota", f"daily quota, resumes {at}", until)
+        return Waiting("daily_quota", f"daily quota, resumes {ends:%H:%M} UTC", ends)
     if reason == "circuit_open":
-        return Waiting("circuit_open", f"the provider refused the keys; next try {at}", until)
+        return Waiting(
+            "circuit_open", f"the provider refused the keys; next try {ends:%H:%M} UTC", ends
+        )
     if reason == "no_keys":
         return Waiting("no_keys", "there is no enabled key for this client")
-    return Waiting(
-        "window", f"the keys' limits, next call {_round_up(until, 1):%H:%M:%S} UTC", until
-    )
-
-
-def _round_up(moment: datetime, seconds: int) -> datetime:
-    whole = math.ceil(moment.timestamp() / seconds) * seconds
-    return datetime.fromtimestamp(whole, UTC)
+    return Waiting("window", f"the keys' limits, next call {ends:%H:%M:%S} UTC", ends)

@@ -85,6 +85,31 @@ def test_other_leads_of_the_chunk_go_on_meanwhile(callbacks: Callbacks) -> None:
     assert ("x", "hunter") not in {(ref, who) for ref, who, _, _ in callbacks.attempts(job)}
 
 
+def test_an_answer_is_taken_while_another_lead_waits_for_its_next_attempt(
+    callbacks: Callbacks,
+) -> None:
+    job = callbacks.submit(lead("later", "x"), lead("apollo.miss-hunter.flaky1", "y"))
+    assert callbacks.run(retry_base_delay=60_000) == ["waiting"]
+    assert callbacks.chunk()["waits_for"] == "retry"
+    (call,) = callbacks.hook.wait_for(1)
+    callbacks.deliver(call)
+    assert callbacks.run() == ["retry"]
+    assert set(callbacks.lookups.results(job)) == {"x"}
+    callbacks.world.rows("UPDATE chunks SET retries = '{}', run_at = now() RETURNING 1")
+    assert callbacks.run() == ["done"]
+    assert callbacks.lookups.results(job)["y"]["verdict"] == "found"
+
+
+def test_an_answer_is_taken_where_the_chunk_waits_for_keys(callbacks: Callbacks) -> None:
+    job = callbacks.submit(lead("later", "x"))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    callbacks.world.rows("UPDATE chunks SET waits_for = 'no_keys' RETURNING 1")
+    callbacks.deliver(call)
+    assert callbacks.run() == ["done"]
+    assert callbacks.lookups.results(job)["x"]["verdict"] == "found"
+
+
 def test_a_process_that_remembers_nothing_goes_on_waiting(callbacks: Callbacks) -> None:
     job = callbacks.submit(lead("later", "x"))
     callbacks.run()
