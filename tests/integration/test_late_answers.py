@@ -12,7 +12,7 @@ from app.enrichment.waits import lock_requests
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
-from tests.integration.callback_world import Callbacks, Hook, listening
+from tests.integration.callback_world import Callbacks, Caught, Hook, listening
 from tests.integration.client_world import wait_until, waits_for_a_lock
 from tests.integration.ledger_world import World, totals_agree
 from tests.integration.lookup_world import KEY, Lookups, lead
@@ -178,6 +178,30 @@ def test_what_comes_when_the_lead_is_concluded_is_shown_and_remembered(
     again = callbacks.submit(lead("apollo.later-hunter.found", "y"))
     assert callbacks.run() == ["done"]
     assert callbacks.lookups.attempts(again) == [("y", "apollo", "found", True)]
+
+
+def _about_first(call: Caught) -> bytes:
+    """Return the call without its other rows."""
+    whole = json.loads(call.body)
+    return json.dumps({**whole, "people": whole["people"][:1]}).encode()
+
+
+@pytest.mark.parametrize(
+    "without", ["UPDATE lookup_waits SET over_at = NULL", "DELETE FROM job_results"]
+)
+def test_a_lead_is_concluded_also_while_its_job_goes_on(callbacks: Callbacks, without: str) -> None:
+    """Two signs tell so, and each of them is enough."""
+    job = callbacks.submit(lead("apollo.later-hunter.found", "x"), lead("later", "y"))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    callbacks.world.rows("UPDATE lookup_waits SET deadline = now() WHERE item_no = 1 RETURNING 1")
+    callbacks.world.make_due()
+    assert callbacks.run() == ["waiting"]
+    assert set(callbacks.lookups.results(job)) == {"x"}
+    owner_sql(without)
+    assert callbacks.deliver(call, body=_about_first(call)) == (202, "late")
+    assert callbacks.deliver(call) == (202, "matched")
+    assert callbacks.events()[-1] == ("apollo", "matched", job, [1, 2])
 
 
 def test_a_late_answer_before_the_end_of_the_lead_is_taken(callbacks: Callbacks) -> None:
