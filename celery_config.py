@@ -74,6 +74,7 @@ celery_app.conf.update(
         "tasks.verification",
         "tasks.enrichment",
         "tasks.acts",
+        "tasks.webhooks",
         "tasks.maintenance",
     ),
     beat_schedule={

@@ -24,7 +24,9 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.tokens import tokens
 from app.http.uploads import uploads
+from app.http.webhooks import webhooks
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
 from app.uploads.storage import LocalStorage
@@ -34,6 +36,7 @@ from routing.rate_limits.limits import LimitPolicy
 BLUEPRINTS = (
     health,
     login,
+    tokens,
     uploads,
     jobs,
     job_acts,
@@ -44,6 +47,7 @@ BLUEPRINTS = (
     lanes,
     clients,
     keys,
+    webhooks,
     metrics,
 )
 #: Bodies other than uploads: a form or a little JSON.

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     #: A session ends so long after its sign-in, however busy it was; 12 hours without a request end it sooner.
     session_max_days: int = Field(default=7, ge=1)
     api_limit: str = "1200 per minute"
+    #: Of a client's people and programs together; the answers say how it stands (`RateLimit`).
+    tenant_limit: str = "12000 per minute"
     upload_limit: str = "120 per minute"
     #: Bearer token of POST /api/enrichment/process; without one nobody drives work over HTTP.
     cron_secret: SecretStr | None = Field(default=None, min_length=16)
@@ -153,6 +155,22 @@ class Settings(BaseSettings):
     enrichment_webhook_limit: str = "6000 per minute"
     #: Days that calls of vendors are kept.
     enrichment_event_days: float = Field(default=30.0, ge=1)
+
+    # --- webhooks ----------------------------------------------------------------------------------
+    #: For one attempt, from the look-up of the name to the answer's status.
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    #: Attempts at one endpoint that may be under way at once.
+    webhook_concurrency: int = Field(default=16, ge=1, le=256)
+    #: An endpoint that has failed for so long, without one success, is switched off.
+    webhook_disable_after_days: float = Field(default=5.0, gt=0)
+    #: After a rotation the secret before signs as well for this long.
+    webhook_rotation_hours: float = Field(default=24.0, ge=0)
+    #: Events, deliveries and their log are kept this long.
+    webhook_log_days: float = Field(default=30.0, ge=1)
+    #: Plain http:// to the outside world.
+    webhook_allow_http: bool = False
+    #: http:// and https:// to this very machine: for development and tests.
+    webhook_allow_loopback: bool = False
 
     # --- limits ------------------------------------------------------------------------------------
     limit_spacing_margin_ms: int = Field(default=5, ge=0)

@@ -48,6 +48,7 @@ def add_provider_key(
     tenant_id: UUID | None = None,
     spacing_ms: int = 0,
     per_30s: int | None = None,
+    provider: str = "mailtester",
 ) -> None:
     """Give a client (None: the platform) a key that the sandbox knows with the same limits; by default none."""
     windows = [] if per_30s is None else [[per_30s, 30_000]]
@@ -56,7 +57,13 @@ def add_provider_key(
         add_key(
             connection,
             tenant_id,
-            NewKey(SecretStr(secret), spacing_ms=spacing_ms, per_30s=per_30s, daily_limit=None),
+            NewKey(
+                SecretStr(secret),
+                provider=provider,
+                spacing_ms=spacing_ms,
+                per_30s=per_30s,
+                daily_limit=None,
+            ),
         )
 
 

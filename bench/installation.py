@@ -156,6 +156,10 @@ def _environment(
         "SESSION_COOKIE_SECURE": "false",
         "MAILTESTER_BASE_URL": sandbox_url,
         "MAILTESTER_TOKEN_URL": f"{sandbox_url}/token",
+        "APOLLO_BASE_URL": sandbox_url,
+        "HUNTER_BASE_URL": sandbox_url,
+        "CLEARBIT_BASE_URL": sandbox_url,
+        "HEALTH_CHECK_PORT": "0",
         # Invented domains: no resolver knows them.
         "CHECK_MX": "false",
     }

@@ -69,6 +69,8 @@ def make_environment(
         "SESSION_COOKIE_SECURE": "false",
         "MAILTESTER_BASE_URL": sandbox,
         "MAILTESTER_TOKEN_URL": f"{sandbox}/token",
+        # A receiver on this very machine can be tried.
+        "WEBHOOK_ALLOW_LOOPBACK": "true",
         "APOLLO_BASE_URL": sandbox,
         "HUNTER_BASE_URL": sandbox,
         "CLEARBIT_BASE_URL": sandbox,

@@ -67,6 +67,7 @@ class Services:
             self._worker("ingest", ["-Q", queues.INGEST, "-P", "prefork", "-c", "2"]),
             self._worker("verification", ["-Q", shared, "-P", "threads", "-c", "64"]),
             self._worker("enrichment", ["-Q", queues.ENRICHMENT, "-P", "threads", "-c", "64"]),
+            self._worker("webhooks", ["-Q", queues.WEBHOOKS, "-P", "threads", "-c", "16"]),
             self._worker(
                 "verification-acme",
                 ["-P", "threads", "-c", "16"],

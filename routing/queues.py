@@ -12,6 +12,8 @@ INGEST = "enrichment-job-creation"
 VERIFICATION = "verification-queue"
 #: Look-ups of leads, for all clients: their keys differ, not their queues.
 ENRICHMENT = "enrichment"
+#: Events on their way to the receivers of ALL clients.
+WEBHOOKS = "webhooks"
 #: Housekeeping that Beat asks for.
 MAINTENANCE = "maintenance"
 #: A client's own lane: `verification-queue:client-acme`.
@@ -35,6 +37,7 @@ KINDS = {
         Kind("act", "tasks.acts.act_on_jobs", MAINTENANCE, per_tenant=False),
         Kind("enrich", "tasks.enrichment.enrich_chunk", ENRICHMENT, per_tenant=False),
         Kind("verify", "tasks.verification.verify_chunk", VERIFICATION, per_tenant=True),
+        Kind("deliver", "tasks.webhooks.deliver", WEBHOOKS, per_tenant=False),
     )
 }
 BY_TASK = {kind.task: kind for kind in KINDS.values()}

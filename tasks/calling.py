@@ -43,6 +43,21 @@ driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None
 LET_GO_SECONDS = 2.0
 
 
+def letting_go(runtime: Runtime) -> Callable[[], float | None]:
+    """Return what tells a chunk by when it must have let go (monotonic; None: not yet).
+
+    To be called in the thread that waits for the run: of work that is driven, that thread knows the time.
+    """
+    until = driven_until.get()
+
+    def drain_by() -> float | None:
+        if until is not None and time.monotonic() > until - LET_GO_SECONDS:
+            return until
+        return runtime.drain_by
+
+    return drain_by
+
+
 class Calling:
     """The process's session, limiter, counts of calls, and registries of keys."""
 
@@ -92,18 +107,11 @@ class Calling:
 
         To be called in the thread that waits for the run.
         """
-        until = driven_until.get()
-
-        def drain_by() -> float | None:
-            if until is not None and time.monotonic() > until - LET_GO_SECONDS:
-                return until
-            return self._runtime.drain_by
-
         return Tools(
             settings=self.settings,
             worker_id=WORKER_ID,
             in_thread=self._runtime.in_thread,
-            drain_by=drain_by,
+            drain_by=letting_go(self._runtime),
             on_recorded=on_recorded,
             on_call=self._counter.count,
             on_answer=self._answered,

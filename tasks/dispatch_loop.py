@@ -144,7 +144,9 @@ class DispatchLoop(threading.Thread):
         self._listener = pooled.dbapi_connection
         self._listener.autocommit = True
         with self._listener.cursor() as cursor:
-            cursor.execute("LISTEN laneway_ready; LISTEN laneway_routes; LISTEN laneway_keys")
+            cursor.execute(
+                "LISTEN laneway_ready; LISTEN laneway_routes; LISTEN laneway_keys; LISTEN laneway_webhooks"
+            )
 
     def _drop_listener(self) -> None:
         if self._listener is not None:
@@ -186,6 +188,8 @@ class DispatchLoop(threading.Thread):
                 router.invalidate()
                 self._keeper.tend_soon()
                 self._watch.look_soon()
+            elif notice.channel == "laneway_webhooks":
+                self._keeper.spread_soon()
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

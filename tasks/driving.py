@@ -22,11 +22,13 @@ from tasks.dispatcher import recover
 from tasks.enrichment import enrich_chunk
 from tasks.uploads import parse_upload
 from tasks.verification import verify_chunk
+from tasks.webhooks import deliver
 
 log = structlog.get_logger(__name__)
 #: Kind of chunk -> what runs it.
 RUNS: dict[str, Callable[..., str]] = {
     "act": act_on_jobs,
+    "deliver": deliver,
     "enrich": enrich_chunk,
     "parse": parse_upload,
     "verify": verify_chunk,
@@ -84,8 +86,7 @@ def _find(n: int) -> list[Released]:
             known = {chunk.chunk_id for chunk in found}
             waiting = ledger.unattended(connection, n, settings.presence_timeout_seconds)
             found += [chunk for chunk in waiting if chunk.chunk_id not in known][: n - len(found)]
-    # Kinds that only workers know (none today) stay with their queue.
-    return [chunk for chunk in found if chunk.kind in RUNS]
+    return found
 
 
 def _run(chunk: Released, deadline: float) -> str:

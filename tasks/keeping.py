@@ -16,6 +16,7 @@ from app.settings import get_settings
 from tasks import dispatcher
 from tasks.left_messages import remove_left_messages
 from tasks.presence import WORKER_ID
+from tasks.webhook_keeping import WebhookKeeper
 
 DUTY = "keep"
 #: Recovery is run this often, which is far below its timeouts.
@@ -36,6 +37,11 @@ class Keeper:
         self._next_look = 0.0
         self._next_tend = 0.0
         self._holds = False
+        self._webhooks = WebhookKeeper()
+
+    def spread_soon(self) -> None:
+        """Send new events on at the next round."""
+        self._webhooks.is_asked = True
 
     def tend_soon(self) -> None:
         """Watch over the lanes at the next round: routes have changed."""
@@ -47,6 +53,8 @@ class Keeper:
         """Do what is due, if this worker has the duty or it is free. Raises what the database raises."""
         now = time.monotonic()
         if now < self._next_look:
+            if self._holds and self._webhooks.is_asked:
+                self._webhooks.spread()
             return
         self._next_look = now + RECOVER_SECONDS
         with system_scope() as connection:
@@ -61,6 +69,7 @@ class Keeper:
                 ledger.tend_lanes(connection, get_settings().presence_timeout_seconds)
             with contextlib.suppress(*dispatcher.REDIS_ERRORS):  # The next look is in seconds.
                 remove_left_messages(dispatcher.broker_client())
+        self._webhooks.work()
         if not can_ask_redis:
             self._leave()
             self._next_look = now + STAND_BACK_SECONDS

@@ -11,6 +11,7 @@ from app.enrichment.events import forget_old
 from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
+from app.webhooks import keeping as webhooks
 from tasks import presence
 from tasks.orphans import remove_orphans
 
@@ -26,7 +27,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone and usage of more than a day ago, vendors' old calls, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone, old usage, events and calls, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -41,6 +42,7 @@ def housekeeping() -> str:
         calls = forget_old(connection, get_settings().enrichment_event_days)
         figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
+        events = webhooks.forget(connection, get_settings().webhook_log_days)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
         "housekeeping",
@@ -49,6 +51,7 @@ def housekeeping() -> str:
         usage_forgotten=usage,
         vendors_calls_forgotten=calls,
         figures_forgotten=figures,
+        webhook_events_forgotten=events,
         files_removed=orphans,
     )
     return "done"

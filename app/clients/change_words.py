@@ -88,6 +88,11 @@ def _lane_notes(details: Mapping[str, Any]) -> str:
     return f"Lane {details.get('queue')}: {changes_in_words(details)}"
 
 
+def _webhook_off(details: Mapping[str, Any]) -> str:
+    why = "it answered 410" if details.get("reason") == "gone" else "it failed for days"
+    return f"Webhook {details.get('url')} switched off: {why}"
+
+
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "client.created": lambda d: f"Client made, with {d.get('person')}",
     "client.changed": lambda d: f"Settings: {changes_in_words(d)}",
@@ -97,6 +102,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "key.added": lambda d: f"{_key(d)} added",
     "key.removed": lambda d: f"{_key(d)} removed",
     "key.changed": lambda d: f"{_key(d)}: {changes_in_words(d)}",
+    "webhook.disabled": _webhook_off,
     "key.tested": _tested,
     "key.reset": lambda d: f"{_key(d)} reset" + ("" if d.get("state") else "; it was not in use"),
     "keys.reencrypted": lambda d: f"{_count(d.get('keys') or 0, 'stored secret')} encrypted anew",

@@ -16,6 +16,7 @@ from app.console import (
     operations,
     sign_in,
     uploads,
+    webhooks,
 )
 from app.console.formats import register_filters
 from app.console.frame import pages
@@ -30,6 +31,7 @@ _VIEWS = (
     operations,
     sign_in,
     uploads,
+    webhooks,
 )
 
 

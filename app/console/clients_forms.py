@@ -31,6 +31,9 @@ LABELS = {
     "max_in_flight_per_job": "Chunks of one list at once",
     "key_policy": "Keys",
     "fallback_after_seconds": "Seconds without a worker",
+    "url": "Address",
+    "events": "Events",
+    "description": "Note",
 }
 
 

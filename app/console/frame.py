@@ -23,6 +23,7 @@ _FOR_OPERATORS = ("console.lane", "console.key", "console.client", "console.audi
 #: Pages that stand under an entry of the menu, by what their names begin with.
 _SECTIONS = {
     "console.job": "console.jobs",
+    "console.webhook": "console.webhooks",
     "console.client": "console.clients",
     "console.audit": "console.clients",
     "console.key_new": "console.clients",
@@ -52,7 +53,11 @@ def _viewer() -> dict[str, object]:
         return {"viewer": None}
     menu = []
     if account.tenant_id is not None:
-        menu += [("console.jobs", "Jobs"), ("console.upload", "Upload")]
+        menu += [
+            ("console.jobs", "Jobs"),
+            ("console.upload", "Upload"),
+            ("console.webhooks", "Webhooks"),
+        ]
     if account.is_operator:
         menu += [
             ("console.clients", "Clients"),

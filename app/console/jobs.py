@@ -20,6 +20,7 @@ from app.jobs.queries import STATUSES
 from app.jobs.results import list_errors, list_results
 from app.jobs.status import get_status
 from app.settings import get_settings
+from app.webhooks.endpoints import count_switched_off
 
 JOBS_A_PAGE = 25
 ROWS_A_PAGE = 50
@@ -39,12 +40,14 @@ def jobs() -> ResponseReturnValue:
             limit=JOBS_A_PAGE + 1,
             after=decode_job(cursor) if cursor else None,
         )
+        switched_off = count_switched_off(connection)
     shown = found[:JOBS_A_PAGE]
     return render_template(
         "console/jobs.html",
         jobs=shown,
         cursor=cursor,
         chosen=chosen,
+        switched_off=switched_off,
         next_cursor=encode_job(shown[-1].id) if len(found) > JOBS_A_PAGE else None,
     )
 

@@ -17,10 +17,18 @@ from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
+from app.accounts.api_tokens import PREFIX, find_claim
 from app.accounts.tokens import read_token
-from app.accounts.users import Account, find_account, find_session_account, revoke_session
+from app.accounts.users import (
+    Account,
+    find_account,
+    find_session_account,
+    get_account,
+    revoke_session,
+)
 from app.db.scope import system_scope
 from app.errors import Forbidden, Unauthenticated
+from app.http.limits import check_bad_token, count_tenant
 from app.http.security import guard, is_unsafe
 from app.settings import get_settings
 
@@ -108,12 +116,37 @@ def _from_bearer(header: str) -> Account:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
+    if token.strip().startswith(PREFIX):
+        return _from_api_token(token.strip())
     claim = read_token(token.strip())
     with system_scope() as connection:
         account = find_account(connection, claim.user_id, claim.stamp)
     if account is None:
         raise Unauthenticated("The access token is no longer valid; sign in again.")
     return account
+
+
+def _from_api_token(token: str) -> Account:
+    with system_scope() as connection:
+        claim = find_claim(connection, token)
+        account = get_account(connection, claim.user_id) if claim else None
+    if claim is None or account is None:
+        check_bad_token()
+        raise Unauthenticated("The API token is not good (any more).")
+    g.scopes = claim.scopes
+    structlog.contextvars.bind_contextvars(token_id=str(claim.token_id))
+    return account
+
+
+def _check_scope() -> None:
+    """Refuse a program what its token was not made for."""
+    scopes = g.get("scopes")
+    if scopes is None:
+        return
+    noun = "webhooks" if request.blueprint == "webhooks" else "jobs"
+    needed = f"{noun}:{'write' if is_unsafe() else 'read'}"
+    if needed not in scopes:
+        raise Forbidden(f"This token has no scope `{needed}`.")
 
 
 def current_account() -> Account | None:
@@ -132,6 +165,8 @@ def current_account() -> Account | None:
             structlog.contextvars.bind_contextvars(
                 user_id=str(g.account.id), tenant_id=str(g.account.tenant_id)
             )
+            if request.path.startswith("/api/"):
+                count_tenant(g.account.tenant_id)
     account: Account | None = g.account
     return account
 
@@ -158,6 +193,20 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         require_account()
+        _check_scope()
+        return view(*args, **kwargs)
+
+    return checked
+
+
+def people_only(view: Callable[P, R]) -> Callable[P, R]:
+    """Let only people in who have signed in themselves: no token makes tokens."""
+
+    @wraps(view)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        require_account()
+        if g.get("scopes") is not None:
+            raise Forbidden("A token can't do this; sign in yourself.")
         return view(*args, **kwargs)
 
     return checked
@@ -168,7 +217,7 @@ def for_operators(view: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not require_account().is_operator:
+        if not require_account().is_operator or g.get("scopes") is not None:
             raise Forbidden("Only operators of this installation see this.")
         return view(*args, **kwargs)
 

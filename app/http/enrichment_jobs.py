@@ -28,8 +28,8 @@ from app.http.models_enrichment import (
     OneLeadIn,
     ValidationJobIn,
 )
+from app.http.webhook_address import check_address
 from app.jobs import idempotency, queries
-from app.jobs.webhook_url import check_webhook_url
 from app.settings import get_settings
 
 enrichment_jobs = APIBlueprint(
@@ -76,7 +76,7 @@ def _create(connection: Connection, said: JobIn, created_by: UUID) -> UUID:
     order = Order(
         priority=job.priority,
         tags=job.tags,
-        webhook_url=check_webhook_url(job.webhook_url) if job.webhook_url else None,
+        webhook_url=check_address(job.webhook_url) if job.webhook_url else None,
         max_retries=job.max_retries,
         scheduled_for=job.scheduled_for,
         title=job.title,

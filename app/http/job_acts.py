@@ -10,9 +10,9 @@ from app.http.auth import require_tenant, signed_in
 from app.http.extensions import dispatch_soon
 from app.http.models import JobOut
 from app.http.models_job_acts import BulkIn, BulkOut, EditIn, MetricsIn, MetricsOut, SkippedOut
+from app.http.webhook_address import check_address
 from app.jobs import acts, control, queries
 from app.jobs.metrics import read_metrics
-from app.jobs.webhook_url import check_webhook_url
 
 job_acts = APIBlueprint("job_acts", __name__, url_prefix="/api/enrichment/jobs", tag="Jobs")
 
@@ -26,7 +26,7 @@ def edit_job(job_id: UUID, json_data: EditIn) -> JobOut:
     """Change a job's priority, webhook, tags or time; work that was not released yet follows."""
     _, tenant_id = require_tenant()
     if json_data.webhook_url:
-        check_webhook_url(json_data.webhook_url)
+        check_address(json_data.webhook_url)
     with tenant_scope(tenant_id) as connection:
         control.edit(connection, job_id, json_data.changes())
         job = queries.get_job(connection, job_id)

@@ -14,10 +14,11 @@ import time
 from uuid import UUID
 
 import structlog
-from flask import Flask, Response, request, session
+from flask import Flask, Response, g, request, session
 from flask_limiter import Limiter
-from limits import parse_many
+from limits import parse, parse_many
 
+from app.accounts.api_tokens import PREFIX
 from app.accounts.tokens import read_token
 from app.accounts.users import normalise_email
 from app.errors import TooManyRequests, Unauthenticated
@@ -49,6 +50,9 @@ def caller() -> str:
     The person is not looked up here; the signature is proof enough to count.
     """
     header = request.headers.get("Authorization", "")
+    if header.startswith(f"Bearer {PREFIX}"):
+        # Whether it is good the database says later; one that is not counts for its address as well (`check_bad_token`).
+        return f"token:{hashlib.sha256(header[7:].encode()).hexdigest()[:32]}"
     if header.startswith("Bearer "):
         try:
             return f"user:{read_token(header[7:]).user_id}"
@@ -66,8 +70,14 @@ limiter = Limiter(
 )
 #: Tests of keys by one person, over the API and the pages together.
 KEY_TEST_LIMIT = "10 per minute"
+#: Tokens that are not good, from one address.
+BAD_TOKEN_LIMIT = "60 per minute"  # noqa: S105 - a limit
 #: What the log says where no store can count.
-_NOT_LIMITED = {"login": "login_not_limited", "key_test": "key_test_not_limited"}
+_NOT_LIMITED = {
+    "login": "login_not_limited",
+    "key_test": "key_test_not_limited",
+    "bad_token": "bad_token_not_limited",
+}
 #: Vendors call for all clients from few addresses.
 webhook_limit = limiter.limit(
     lambda: get_settings().enrichment_webhook_limit, key_func=lambda: f"address:{address()}"
@@ -89,6 +99,42 @@ def check_key_test(person: UUID) -> None:
     """Count a test of a key by a person. Raises `TooManyRequests` with the seconds to wait."""
     said = f"A person may test keys {KEY_TEST_LIMIT}. Wait a little and try again."
     _count(KEY_TEST_LIMIT, "key_test", str(person), said=said)
+
+
+def check_bad_token() -> None:
+    """Count a token that is not good. Raises `TooManyRequests` with the seconds to wait."""
+    said = "Too many tokens that are not good. Wait a little."
+    _count(BAD_TOKEN_LIMIT, "bad_token", address(), said=said)
+
+
+def count_tenant(tenant_id: UUID | None) -> None:
+    """Count a request of a client's people and programs together, and note how it stands for the answer's headers.
+
+    Raises `TooManyRequests` with the seconds to wait.
+    """
+    if tenant_id is None or not limiter.enabled:
+        return
+    limit = parse(get_settings().tenant_limit)
+    try:
+        is_within = limiter.limiter.hit(limit, "tenant", str(tenant_id))
+        stats = limiter.limiter.get_window_stats(limit, "tenant", str(tenant_id))
+    except Exception as error:  # noqa: BLE001 - whatever the store raises: a limit that can't be counted lets in
+        log.warning("tenant_not_limited", error=type(error).__name__)
+        return
+    seconds = max(1, math.ceil(stats.reset_time - time.time()))
+    g.rate_limit = (limit.amount, limit.get_expiry(), max(0, stats.remaining), seconds)
+    if not is_within:
+        said = f"This client may make {limit.amount:,} requests in {limit.get_expiry()} s. Wait a little."
+        raise TooManyRequests(said, retry_after=seconds)
+
+
+def _tell_limit(response: Response) -> Response:
+    """Say how the client's limit stands (draft-ietf-httpapi-ratelimit-headers)."""
+    if (told := g.get("rate_limit")) is not None:
+        amount, window, remaining, seconds = told
+        response.headers["RateLimit-Policy"] = f'"client";q={amount};w={window}'
+        response.headers["RateLimit"] = f'"client";r={remaining};t={seconds}'
+    return response
 
 
 def _count(limits: str, *names: str, said: str) -> None:
@@ -122,3 +168,4 @@ def register(app: Flask, settings: Settings) -> None:
     )
     limiter.init_app(app)
     app.after_request(_count_fallback)
+    app.after_request(_tell_limit)

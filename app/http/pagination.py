@@ -85,6 +85,18 @@ def decode_call(cursor: str) -> int:
     )
 
 
+def encode_delivery(delivery_id: int) -> str:
+    """Return the cursor after a delivery."""
+    return _encode("d", str(delivery_id))
+
+
+def decode_delivery(cursor: str) -> int:
+    """Return the delivery that a cursor comes after. Raises `InvalidInput`."""
+    value = _decode("d", cursor)
+    is_number = value.isascii() and value.isdigit() and len(value) < 19
+    return int(value) if is_number else decode_delivery("")
+
+
 def encode_client(slug: str) -> str:
     """Return the cursor after a client."""
     return _encode("c", slug)

@@ -8,8 +8,9 @@ from app.errors import InvalidInput
 from app.http.model_bases import Input
 from app.http.multipart import Fields
 from app.http.problems import field_errors
-from app.jobs.webhook_url import check_webhook_url
+from app.settings import get_settings
 from app.uploads.submit import UploadOrder
+from app.webhooks.addresses import AddressRule
 
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
 #: The page's token comes as a field where a form is sent without a script; it was looked at before.
@@ -32,7 +33,7 @@ def _check_webhook(url: str | None) -> str | None:
     if not url:
         return None
     try:
-        return check_webhook_url(url)
+        return AddressRule.from_settings(get_settings()).check(url, "webhook_url")
     except InvalidInput as error:
         raise ValueError(error.message) from error
 

@@ -7,8 +7,10 @@ import pytest
 from app.db.engine import make_engine
 from app.factory import create_app
 from app.settings import get_settings
+from tests.factories import Tenant, make_tenant, owner_sql
 from tests.integration.http_world import Web
 from tests.integration.ledger_world import World
+from tests.integration.webhook_world import Receiver, run_receiver
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +39,22 @@ def web(module_environment: dict[str, str]) -> Iterator[Web]:
         get_settings.cache_clear()
         yield Web(create_app())
         get_settings.cache_clear()
+
+
+@pytest.fixture
+def webhooks_only(module_environment: dict[str, str]) -> None:
+    """No client but those that the test makes, and nothing to deliver."""
+    owner_sql("TRUNCATE tenants, audit_events CASCADE")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks on this machine."""
+    with run_receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(webhooks_only: None) -> Tenant:
+    """The only client, to whom webhooks are sent."""
+    return make_tenant()

@@ -120,7 +120,7 @@ def _without(*names: str) -> Callable[[], dict[str, Any]]:
             {**SINGLE, "payload": {**SINGLE["payload"], "inputData": {"email": "not an address"}}},
             "lead_123",
         ),
-        ({**SINGLE, "webhookUrl": "ftp://example.com"}, "webhook_url"),
+        ({**SINGLE, "webhookUrl": "ftp://example.com"}, "webhookUrl"),
         ({**BATCH, "payload": {**BATCH["payload"], "leadIds": ["lead_1", "lead_1"]}}, "twice"),
         (_without("leadId")(), "leadId"),
         ([], "type"),

@@ -11,6 +11,9 @@ from sqlalchemy import Engine, text
 
 from app.db.engine import make_engine
 from app.db.scope import system_scope, tenant_scope
+from app.webhooks.client_secret import ensure_secret
+from app.webhooks.endpoints import add_endpoint, send_test
+from app.webhooks.keeping import spread
 from tests.factories import (
     Person,
     Tenant,
@@ -24,7 +27,7 @@ from tests.factories import (
 )
 
 #: Every table that a policy of ours guards, as the database knows them: a new table can't be forgotten.
-GUARDED = "SELECT tablename FROM pg_policies WHERE schemaname = 'public' ORDER BY 1"
+GUARDED = "SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public' ORDER BY 1"
 #: Every table with a column that says whose a row is, and the tables of the tenants themselves.
 TENANTS_OWN = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -84,6 +87,11 @@ def acme(app: Engine) -> Tenant:
         values,
     )
     owner_sql(
+        """INSERT INTO api_tokens (tenant_id, user_id, name, hash, hint, scopes)
+           VALUES (:t, :u, 'x', sha256(CAST(:t AS text)::bytea), 'last', '{jobs:read}')""",
+        {**values, "u": person.id},
+    )
+    owner_sql(
         "INSERT INTO lookup_finds (tenant_id, job_id, item_no, email, data) VALUES (:t, :j, 1, 'a@b.c', '{}')",
         values,
     )
@@ -96,6 +104,16 @@ def acme(app: Engine) -> Tenant:
         """INSERT INTO lookup_events (tenant_id, provider, sender_key, state) VALUES (:t, 'apollo', 'x', 'unknown'),
            (NULL, 'apollo', 'nobodys', 'unknown')""",
         values,
+    )
+    with tenant_scope(tenant.id) as c:
+        endpoint, _ = add_endpoint(c, url="https://example.com/hook", events=["job.completed"])
+        ensure_secret(c)
+        send_test(c, endpoint)
+    with system_scope() as c:
+        spread(c)
+    owner_sql(
+        """INSERT INTO webhook_attempts (tenant_id, delivery_id, number, at, url, headers, ms)
+           SELECT tenant_id, id, 1, now(), 'u', '{}', 1 FROM webhook_deliveries"""
     )
     return tenant
 
@@ -246,6 +264,14 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "SELECT ledger_bury(1, 'x')",
         "SELECT line_up_suspects()",
         "SELECT lanes_with_ready_work('{x}')",
+        "SELECT webhook_lock_chunks('{}')",
+        "SELECT webhook_open_chunks('{}')",
+        "SELECT webhook_forget(0, 1000000)",
+        "SELECT webhook_forget(NULL, 1000000)",
+        "SELECT * FROM webhook_progress",
+        "DELETE FROM webhook_deliveries",
+        "UPDATE webhook_attempts SET answer = ''",
+        "INSERT INTO jobs (id, tenant_id, kind, is_system) VALUES (gen_random_uuid(), laneway_tenant(), 'x', true)",
         "SELECT audit('lane.changed', NULL)",
         "INSERT INTO audit_events (actor, action) VALUES ('me', 'x')",
         "UPDATE audit_events SET actor = 'another'",

@@ -73,7 +73,12 @@ WORKERS = worker_commands()
 
 def test_procfiles_name_the_processes() -> None:
     assert list(read_procfile("Procfile")) == ["web", "beat", "flower"]
-    assert list(read_procfile("Procfile.worker")) == ["ingest", "verification", "enrichment"]
+    assert list(read_procfile("Procfile.worker")) == [
+        "ingest",
+        "verification",
+        "enrichment",
+        "webhooks",
+    ]
 
 
 @pytest.mark.parametrize("words", WORKERS.values(), ids=WORKERS)
@@ -232,7 +237,7 @@ def test_no_secret_is_committed() -> None:
         assert ignored.stdout.split() == [".env", ".local/secrets.json"]
 
 
-@pytest.mark.parametrize("name", ["web", "beat", "flower", "ingest", "verification"])
+@pytest.mark.parametrize("name", ["web", "beat", "flower", "ingest", "verification", "webhooks"])
 def test_every_line_is_one_process_that_takes_signals(name: str) -> None:
     line = (read_procfile("Procfile") | read_procfile("Procfile.worker"))[name]
     assert "exec " in line, "the shell would keep SIGTERM to itself"

@@ -63,6 +63,7 @@ NOT_FOR_WORKERS = {
     "enrichment_chain": "looked up by the web, and by workers of another queue",
     "enrichment_cache_days": "read by workers of another queue",
     "cron_secret": "web",
+    "tenant_limit": "web",
     "poll_interval": "another name: dispatch_interval_seconds has what it says",
     "health_check_interval": "another name: presence_seconds has what it says",
     "graceful_shutdown_timeout": "another name: shutdown_grace_seconds has what it says",

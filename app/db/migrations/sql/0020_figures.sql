@@ -64,9 +64,9 @@ BEGIN
     WHERE f.tenant_id = NEW.tenant_id AND f.minute = v_minute AND f.kind = NEW.kind AND f.shard = v_shard;
     RETURN NULL;
 END $$;
-CREATE TRIGGER jobs_figured_new AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION jobs_figured();
+CREATE TRIGGER jobs_figured_new AFTER INSERT ON jobs FOR EACH ROW WHEN (NOT NEW.is_system) EXECUTE FUNCTION jobs_figured();
 CREATE TRIGGER jobs_figured_end AFTER UPDATE OF status ON jobs FOR EACH ROW
-    WHEN (NEW.status IS DISTINCT FROM OLD.status AND NEW.status IN ('completed', 'failed', 'dead_letter', 'cancelled'))
+    WHEN (NOT NEW.is_system AND NEW.status IS DISTINCT FROM OLD.status AND NEW.status IN ('completed', 'failed', 'dead_letter', 'cancelled'))
     EXECUTE FUNCTION jobs_figured();
 
 -- Add calls: [{"tenant_id", "provider", "calls", "errors", "took": {"place": n}}, …]; a client that is gone is left out.

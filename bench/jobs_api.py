@@ -1,0 +1,155 @@
+"""The job API: jobs made over HTTP, 50 at once; the list and the figures with 1,000,000 jobs in the table.
+
+Two gunicorn processes. Timed is the request as a program sends it, its connection kept. Made jobs are single look-ups; no
+worker runs, so that what is measured is the API. The million jobs are one client's, a year old to new, ended and open.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import aiohttp
+from sqlalchemy import text
+
+from bench.clients import add_client
+from bench.figures import Figure, Scale, Target, percentile
+from bench.installation import Installation, run_installation
+from bench.people import add_person
+
+JOBS = 1_000_000
+MADE = 6_000
+READS = 400
+AT_ONCE = 50
+#: Of a reader: some people look at once, not fifty.
+READERS = 4
+PATH = "/api/enrichment/jobs"
+_MANY = """
+    INSERT INTO jobs (id, tenant_id, kind, title, status, priority, tags, total_items, done_items, created_at, finished_at, max_retries)
+    SELECT (substr(uuid7_floor(now() - make_interval(secs => (:jobs - n) * 30))::text, 1, 14) || '7'
+            || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid, :tenant,
+        (ARRAY['single_lead_enrichment', 'batch_lead_enrichment', 'email_validation'])[1 + n % 3], 'job ' || n,
+        CASE WHEN n % 100 = 0 THEN 'dead_letter' WHEN n > :jobs - 1000 THEN 'pending' ELSE 'completed' END, 1 + n % 5,
+        CASE WHEN n % 50 = 0 THEN ARRAY['vip'] ELSE '{}' END, 1, 1, now() - make_interval(secs => (:jobs - n) * 30), now(), 3
+    FROM generate_series(1, :jobs) AS n
+"""
+
+
+def run(scale: Scale) -> list[Figure]:
+    """Make jobs, then read lists among many."""
+    wide = "10000000 per minute"
+    with run_installation(api_limit=wide, tenant_limit=wide) as installation:
+        tenant = add_client(installation, "acme")
+        token = add_person(installation, tenant, "ann@acme.example")
+        url = installation.start_web()
+        made, seconds = asyncio.run(create_jobs(url, token, scale.pick(MADE, 300)))
+        fill(installation, tenant, scale.pick(JOBS, 20_000))
+        lists = asyncio.run(read(url, token, list_queries(), scale.pick(READS, 40)))
+        figures = asyncio.run(read(url, token, ["/metrics?window=86400"], scale.pick(READS, 40)))
+    return [
+        Figure(
+            "jobs_made",
+            len(made) / seconds,
+            "jobs/s",
+            target=Target(300, "least"),
+            notes={"at_once": AT_ONCE, "p50_ms": _ms(made, 0.5), "max_ms": _ms(made, 1)},
+        ),
+        Figure("jobs_made_p99", _ms(made, 0.99), "ms", target=Target(100, "most")),
+        Figure(
+            "job_list_p99",
+            _ms(lists, 0.99),
+            "ms",
+            target=Target(100, "most"),
+            notes={"jobs": scale.pick(JOBS, 20_000), "readers": READERS, "p50_ms": _ms(lists, 0.5)},
+        ),
+        Figure(
+            "job_metrics_p99",
+            _ms(figures, 0.99),
+            "ms",
+            target=Target(100, "most"),
+            notes={"p50_ms": _ms(figures, 0.5)},
+        ),
+    ]
+
+
+def _ms(took: list[float], share: float) -> float:
+    return round(percentile(took, share) * 1e3, 1)
+
+
+def list_queries() -> list[str]:
+    """The questions that the dashboard and programs ask."""
+    return [
+        "",
+        "?counts=true",
+        "?status=dead_letter",
+        "?status=completed&type=batch_lead_enrichment",
+        "?tag=vip&limit=100",
+        "?priority=1&status=pending",
+        "?createdAfter=2000-01-01T00:00:00Z&status=completed",
+    ]
+
+
+def fill(installation: Installation, tenant: UUID, jobs: int) -> None:
+    """Put many jobs into the table."""
+    with installation.owner.begin() as connection:
+        connection.execute(text(_MANY), {"jobs": jobs, "tenant": tenant})
+    with installation.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE jobs")
+
+
+async def create_jobs(url: str, token: str, jobs: int) -> tuple[list[float], float]:
+    """Make jobs, fifty at once; return the seconds of each and of all."""
+    number = iter(range(jobs + 2 * AT_ONCE))
+
+    async def make(session: aiohttp.ClientSession) -> bool:
+        n = next(number, None)
+        if n is None:
+            return False
+        lead = {"leadId": str(n), "inputData": {"email": f"lead{n}@company{n % 500}.example"}}
+        said = {"type": "single_lead_enrichment", "payload": lead, "tags": ["bench"]}
+        async with session.post(url + PATH, json=said) as answer:
+            assert answer.status == 202, await answer.text()
+            await answer.read()
+        return True
+
+    return await _timed(token, make, AT_ONCE, skip=2 * AT_ONCE)
+
+
+async def read(url: str, token: str, queries: list[str], reads: int) -> list[float]:
+    """Ask each question so often; return the seconds of each request."""
+    asked = iter([query for _ in range(reads) for query in queries])
+
+    async def ask(session: aiohttp.ClientSession) -> bool:
+        query = next(asked, None)
+        if query is None:
+            return False
+        async with session.get(url + PATH + query) as answer:
+            assert answer.status == 200, await answer.text()
+            await answer.read()
+        return True
+
+    took, _ = await _timed(token, ask, READERS, skip=4 * READERS)
+    return took
+
+
+async def _timed(
+    token: str, act: Callable[[aiohttp.ClientSession], Awaitable[bool]], at_once: int, *, skip: int
+) -> tuple[list[float], float]:
+    """Act until there is nothing left; the first `skip` are not counted: new processes load code and connect."""
+    took: list[float] = []
+    ends: list[float] = []
+    headers = {"Authorization": f"Bearer {token}"}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+        async def work() -> None:
+            while True:
+                started = time.perf_counter()
+                if not await act(session):
+                    return
+                took.append(time.perf_counter() - started)
+                ends.append(time.perf_counter())
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+    counted = took[skip:]
+    return counted, ends[-1] - ends[skip - 1]
