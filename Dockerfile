@@ -34,4 +34,4 @@ EXPOSE 8000
 # For the web; compose gives the workers checks of their own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/api/health/ready', timeout=4)"]
-CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=$(mktemp -d) && exec gunicorn 'app.factory:create_app()' --worker-class app.http.worker.PatientWorker --workers \"${WEB_CONCURRENCY:-2}\" --threads 16 --bind 0.0.0.0:\"$PORT\" --graceful-timeout 30 --forwarded-allow-ips '' --access-logfile -"]
+CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=$(mktemp -d) && exec gunicorn 'app.factory:create_app()' --worker-class app.http.worker.PatientWorker --workers \"${WEB_CONCURRENCY:-2}\" --threads 16 --bind 0.0.0.0:\"$PORT\" --graceful-timeout 30 --forwarded-allow-ips '' --access-logfile - --access-logformat '%(h)s %(t)s \"%(m)s %(U)s %(H)s\" %(s)s %(b)s'"]

@@ -14,6 +14,7 @@ from app.http.broker import Broker
 from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
+from app.http.enrichment_webhook import enrichment_webhook
 from app.http.health import health
 from app.http.job_acts import job_acts
 from app.http.jobs import jobs
@@ -40,6 +41,7 @@ BLUEPRINTS = (
     jobs,
     job_acts,
     enrichment_jobs,
+    enrichment_webhook,
     process,
     results,
     lanes,

@@ -18,6 +18,8 @@ Names = Annotated[list[str], NoDecode]
 #: One group a client, separated by semicolons; within a group one entry a key, separated by commas. Nothing: no group.
 SecretGroups = Annotated[list[list[SecretStr]], NoDecode]
 NumberGroups = Annotated[list[list[int]], NoDecode]
+#: Short ones could be guessed from one signed call.
+WebhookSecret = Annotated[SecretStr, Field(min_length=16)]
 #: How no limit at all was written before 0 could be; this and larger numbers mean it still.
 NO_LIMIT = 1_000_000_000
 
@@ -142,6 +144,19 @@ class Settings(BaseSettings):
     hunter_base_url: str = "https://api.hunter.io"
     #: Legacy: no keys for accounts made after 2023.
     clearbit_base_url: str = "https://person.clearbit.com"
+    #: The address under which vendors reach this installation, for answers that come later. None: none are asked for.
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] | None = None
+    #: How long a later answer is waited for before the next provider is asked.
+    enrichment_late_seconds: float = Field(default=600.0, gt=0)
+    #: Who holds one of these may call as that vendor (Standard Webhooks), or about any job (the last).
+    apollo_webhook_secret: WebhookSecret | None = None
+    hunter_webhook_secret: WebhookSecret | None = None
+    clearbit_webhook_secret: WebhookSecret | None = None
+    enrichment_webhook_secret: WebhookSecret | None = None
+    #: Calls of vendors from one address.
+    enrichment_webhook_limit: str = "6000 per minute"
+    #: Days that calls of vendors are kept.
+    enrichment_event_days: float = Field(default=30.0, ge=1)
 
     # --- webhooks ----------------------------------------------------------------------------------
     #: For one attempt, from the look-up of the name to the answer's status.
@@ -255,6 +270,11 @@ class Settings(BaseSettings):
     @classmethod
     def _zero_is_no_limit(cls, groups: list[list[int]]) -> list[list[int]]:
         return [[number or NO_LIMIT for number in group] for group in groups]
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_last_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else None
 
     @property
     def owner_url(self) -> str:

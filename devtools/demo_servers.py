@@ -74,6 +74,7 @@ def make_environment(
         "APOLLO_BASE_URL": sandbox,
         "HUNTER_BASE_URL": sandbox,
         "CLEARBIT_BASE_URL": sandbox,
+        "PUBLIC_URL": f"http://127.0.0.1:{options.port}",
         # The sample's domains are reserved for examples: no resolver knows them.
         "CHECK_MX": "false",
     }

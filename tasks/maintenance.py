@@ -7,6 +7,7 @@ from celery import shared_task
 from sqlalchemy import text
 
 from app.db.scope import system_scope
+from app.enrichment.events import forget_old
 from app.jobs import release as ledger
 from app.settings import get_settings
 from app.uploads.storage import LocalStorage
@@ -26,7 +27,7 @@ _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone and old usage and webhook events, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone, old usage, events and calls, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -38,6 +39,7 @@ def housekeeping() -> str:
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
         usage = ledger.forget_usage(connection)
+        calls = forget_old(connection, get_settings().enrichment_event_days)
         figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
         events = webhooks.forget(connection, get_settings().webhook_log_days)
@@ -47,6 +49,7 @@ def housekeeping() -> str:
         partitions_made=partitions,
         workers_forgotten=gone,
         usage_forgotten=usage,
+        vendors_calls_forgotten=calls,
         figures_forgotten=figures,
         webhook_events_forgotten=events,
         files_removed=orphans,

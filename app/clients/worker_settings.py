@@ -17,6 +17,7 @@ READ_BY_WORKERS = (
     "presence_seconds",
     "presence_timeout_seconds",
     "shutdown_grace_seconds",
+    "verification_provider",
     "mailtester_base_url",
     "mailtester_token_url",
     "mailtester_contract",

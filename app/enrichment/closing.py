@@ -71,6 +71,9 @@ def unasked(item_no: int, course: Course) -> Outcome:
             "The provider refused the question about this lead.",
             course,
         )
+    if "late" in course.answers.values():
+        why = "The provider's answer did not come within the time that it is waited for."
+        return failed(item_no, "late", why, course)
     if not any(getattr(course.lookup.person, name) for name in Person.__slots__):
         why = "Nothing is known of this lead: send its name and company, its e-mail or its LinkedIn address."
         return failed(item_no, "nothing_known", why, course)

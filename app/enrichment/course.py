@@ -31,7 +31,7 @@ class Course:
     chain: Sequence[str]
     min_score: int = 0
     findings: dict[str, Finding] = field(default_factory=dict)
-    #: Provider -> found, miss, refused, pending.
+    #: Provider -> found, miss, refused, pending (its answer comes later), late (it did not come in time).
     answers: dict[str, str] = field(default_factory=dict)
     #: Provider -> its error in this attempt.
     failures: dict[str, ProviderError] = field(default_factory=dict)
@@ -69,9 +69,18 @@ class Course:
         self.skipped.clear()
 
     @property
+    def waits_for(self) -> str | None:
+        """Return the provider whose later answer is waited for, None for nobody: it is paid for, so the next one is not."""
+        return next((name for name, said in self.answers.items() if said == "pending"), None)
+
+    @property
     def is_settled(self) -> bool:
-        """Whether there is something to say: nothing is missing, or a provider has looked and said what it knows."""
-        return not self.missing or any(said in ("found", "miss") for said in self.answers.values())
+        """Whether there is something to say: something was found, or a provider has looked and said what it knows."""
+        return (
+            not self.missing
+            or bool(self.findings)
+            or any(said in ("found", "miss") for said in self.answers.values())
+        )
 
     @property
     def verdict(self) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from app.enrichment.course import Course, read_findings
 from app.enrichment.lookup import Kind, Lookup, Person
+from app.enrichment.waits import load_waits
 from app.errors import InvalidInput
 from app.jobs.lease import Lease
 
@@ -21,7 +22,7 @@ _PENDING = text("""
 """)
 _ANSWERS = text("""
     SELECT item_no, provider, outcome, findings FROM lookup_attempts
-    WHERE job_id = :job AND item_no BETWEEN :first AND :last AND outcome IN ('found', 'miss', 'refused')
+    WHERE job_id = :job AND item_no BETWEEN :first AND :last AND outcome IN ('found', 'miss', 'refused', 'pending')
     ORDER BY id
 """)
 #: What a lead may say of itself, in `job_items.lead` and as targets of a list's columns.
@@ -71,7 +72,19 @@ def load_leads(connection: Connection, lease: Lease, plan: Plan) -> Leads:
         course = leads.get(answer.item_no)
         if isinstance(course, Course):
             course.answer(answer.provider, answer.outcome, read_findings(answer.findings or {}))
+    _take_waits(leads, load_waits(connection, lease))
     return leads
+
+
+def _take_waits(leads: Leads, waits: Sequence[tuple[int, str, str]]) -> None:
+    """Tell each lead what it waits for. A question that nobody waits for any more may be asked again."""
+    for lead in leads.values():
+        if isinstance(lead, Course):
+            lead.answers = {n: said for n, said in lead.answers.items() if said != "pending"}
+    for item_no, provider, said in waits:
+        course = leads.get(item_no)
+        if isinstance(course, Course):
+            course.answers[provider] = said
 
 
 def _course(known: Mapping[str, str], email: str, plan: Plan) -> Course | Unreadable:

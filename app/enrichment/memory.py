@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from app.enrichment.course import read_findings
 from app.enrichment.lookup import Finding, Kind
+from app.enrichment.waits import Wait, same_questions
 
 #: Answers that a process remembers: some 2 KB each.
 MOST_KEPT = 20_000
@@ -56,6 +57,8 @@ class Memory:
         self._clock = clock
         self._kept: OrderedDict[Question, tuple[float, Remembered]] = OrderedDict()
         self._flights: dict[Question, asyncio.Event] = {}
+        #: Questions whose answer comes later, until when it is waited for.
+        self._waits: OrderedDict[Question, tuple[float, Wait]] = OrderedDict()
 
     def seconds_to_keep(self, wanted: Iterable[Kind], *, is_miss: bool) -> float:
         """Return how long an answer to a question about these kinds is good for."""
@@ -79,6 +82,22 @@ class Memory:
         self._kept.move_to_end(question)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
+
+    def recall_wait(self, question: Question) -> Wait | None:
+        """Return the wait for a question's answer, with the seconds that are left of it; None: nobody waits."""
+        until, wait = self._waits.get(question, (0.0, None))
+        left = until - self._clock()
+        if wait is None or left <= 0:
+            self._waits.pop(question, None)
+            return None
+        return replace(wait, seconds=left)
+
+    def keep_wait(self, question: Question, wait: Wait) -> None:
+        """Remember that a question's answer is waited for."""
+        self._waits[question] = (self._clock() + wait.seconds, wait)
+        self._waits.move_to_end(question)
+        if len(self._waits) > MOST_KEPT:
+            self._waits.popitem(last=False)
 
     def flight(self, question: Question) -> asyncio.Event | None:
         """Return the event that ends the asking of this question; None when nobody is at it."""
@@ -110,4 +129,15 @@ def read_kept(
             read_findings(row.findings), row.found_at, float(row.left)
         )
         for row in rows
+    }
+
+
+def read_waits(
+    connection: Connection, tenant_id: UUID, questions: Iterable[Question]
+) -> dict[Question, Wait]:
+    """Return which of these questions of the scope's tenant are waited for already."""
+    asked = [(question.provider, question.identity) for question in questions]
+    return {
+        Question(tenant_id, provider, identity): wait
+        for (provider, identity), wait in same_questions(connection, asked).items()
     }

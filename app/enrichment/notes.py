@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from sqlalchemy import Connection, text
-
-from app.jobs.lease import Lease
 
 AttemptOutcome = Literal["found", "miss", "pending", "refused", "error", "skipped"]
 
 _ATTEMPTS = text("""
-    INSERT INTO lookup_attempts (job_id, item_no, provider, outcome, code, message, is_cached, ms, credits, findings, at)
-    SELECT :job, item_no, provider, outcome, code, message, is_cached, ms, credits, nullif(findings, 'null'), at
+    INSERT INTO lookup_attempts (job_id, item_no, provider, outcome, code, message, is_cached, is_late, ms, credits, findings, at)
+    SELECT :job, item_no, provider, outcome, code, message, is_cached, is_late, ms, credits, nullif(findings, 'null'), at
     FROM json_to_recordset(CAST(:rows AS json)) AS t(item_no integer, provider text, outcome text, code text, message text,
-        is_cached boolean, ms integer, credits real, findings jsonb, at timestamptz)
+        is_cached boolean, is_late boolean, ms integer, credits real, findings jsonb, at timestamptz)
 """)
 #: In one order, so that two chunks with the same leads never wait for each other.
 _KEEP = text("""
@@ -42,7 +41,7 @@ _FINDS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One question to one provider. `ms` None: no call was made."""
+    """One question to one provider. `ms` None: no call was made. `is_late`: what a later call of the provider said."""
 
     item_no: int
     provider: str
@@ -54,6 +53,7 @@ class Attempt:
     ms: int | None = None
     credits: float | None = None
     findings: Mapping[str, Any] | None = None
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class Find:
 Note = Attempt | Keep | Find
 
 
-def write_notes(connection: Connection, lease: Lease, notes: Sequence[Note]) -> None:
-    """Write notes of a chunk that is held, inside its tenant's scope."""
-    job = {"job": lease.job_id}
+def write_notes(connection: Connection, job_id: UUID, notes: Sequence[object]) -> None:
+    """Write those of the notes that are of these kinds, inside the scope of the job's tenant."""
+    job = {"job": job_id}
     for kind, statement in ((Attempt, _ATTEMPTS), (Keep, _KEEP), (Find, _FINDS)):
         rows = [_fields(note) for note in notes if isinstance(note, kind)]
         if rows:

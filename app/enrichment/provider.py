@@ -55,7 +55,8 @@ class LateProvider(EnrichmentProvider, Protocol):
         """Read the vendor's later call, whose signature or token was verified before.
 
         `asked` has the lookups that still wait, by `Answer.pending`. What the call says nothing about is not in
-        the result, nor is what was not asked. Raises `Unavailable` for a body that makes no sense.
+        the result, nor is what was not asked. A row that is `pending` again has more to come in another call; which
+        kinds, is asked by reading the same body for each by itself. Raises `Unavailable` for a body that makes no sense.
         """
 
 

@@ -2,12 +2,14 @@
 
 Leads that are to ask the same provider share a call where it takes several. An answer that is remembered costs none, and
 a question that another lead is asking is waited for. A provider without a key to give is gone round; the chunk waits only
-for leads that nobody else could say anything about.
+for leads that nobody else could say anything about. A lead whose answer comes later is set aside while others go on; then
+the chunk is put back until the first answer is there, or overdue.
 """
 
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,16 +17,20 @@ from sqlalchemy import Connection
 from app.enrichment import closing
 from app.enrichment.course import Course
 from app.enrichment.guide import Guide, Step
+from app.enrichment.later import Later
 from app.enrichment.leads import Leads, Plan, Unreadable, load_leads
 from app.enrichment.lookup import Answer
-from app.enrichment.memory import read_kept
-from app.enrichment.notes import Find, Note, write_notes
+from app.enrichment.memory import read_kept, read_waits
+from app.enrichment.notes import Find
 from app.enrichment.provider import Outcome as Answered
 from app.enrichment.reading import read_answer, read_error
+from app.enrichment.record import write_record
 from app.enrichment.tools import EnrichmentTools
+from app.enrichment.waits import Over, next_moment
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease, Outcome
 from app.provider_errors import ProviderError
+from app.work.agenda import Attempt
 from app.work.ending import HEAD_START_SECONDS, Ending
 from app.work.run import ChunkRun, take_chunk
 from routing.key_pool import Grant, KeyPool, Throttled
@@ -62,25 +68,42 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         self._plan = plan
         self._pools, self._memory = tools.pools, tools.memory
         self._guide = Guide(tools.providers, tools.memory, lease.tenant_id)
+        self._later = Later(tools.settings, tools.memory, self._recorder.note)
+        #: Leads whose answer comes later, with the provider that owes it.
+        self._aside: dict[int, str] = {}
         #: Until when and what for the chunk is put off, when it is.
         self._waits: tuple[datetime, str] | None = None
 
     @staticmethod
-    def write_notes(connection: Connection, lease: Lease, notes: Sequence[Note]) -> None:
-        """Write the questions, answers and finds of the chunk."""
-        write_notes(connection, lease, notes)
+    def write_notes(connection: Connection, lease: Lease, notes: Sequence[Any]) -> None:
+        """Write the questions, answers and finds of the chunk, and what it waits for."""
+        write_record(connection, lease, notes)
 
     async def run(self) -> str:
         """Recall what is known of the leads' first questions; then as `ChunkRun` says."""
         courses = [lead for lead in self._agenda.items.values() if isinstance(lead, Course)]
-        await self._recall(self._guide.first_steps(courses))
+        asking = [course for course in courses if course.waits_for is None]
+        await self._recall(self._guide.first_steps(asking))
         return await super().run()
 
     def _ending(self) -> Ending:
+        retries = dict(self._agenda.retries)
+        if self._aside and self._halted in (None, "waiting"):
+            return Ending("waiting", lambda c: self._put_back_waiting(c, retries))
         if self._halted != "waiting" or self._waits is None or not self._agenda:
             return super()._ending()
-        (until, reason), retries = self._waits, dict(self._agenda.retries)
+        until, reason = self._waits
         return Ending("waiting", lambda c: ledger.put_back(c, self._lease, until, retries, reason))
+
+    def _put_back_waiting(self, connection: Connection, retries: dict[int, Attempt]) -> bool:
+        """Hand the chunk back until the first of what it waits for: an answer, a key, the next attempt of a lead."""
+        until, reason = next_moment(connection, self._lease, list(self._aside.items())), "callback"
+        if self._agenda.has_more and self._halted is None:
+            until, reason = min((until, reason), (self._agenda.next_moment(), "retry"))
+        if self._waits is not None:
+            # Named first, because a change of keys wakes those who wait for them; an answer wakes whoever waits.
+            until, reason = min(until, self._waits[0]), self._waits[1]
+        return ledger.put_back(connection, self._lease, until, retries, reason)
 
     async def _work(self) -> None:
         while self._goes_on:
@@ -99,6 +122,9 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         while due and not self._halted and (not steps or len(steps) < steps[0].places):
             item_no = due.popleft()
             lead = self._agenda.items[item_no]
+            if isinstance(lead, Course) and (provider := lead.waits_for) is not None:
+                self._aside[item_no] = provider
+                continue
             step = self._guide.next_step(item_no, lead, note=self._recorder.note)
             if step is None:
                 self._end_attempt(item_no, lead)
@@ -113,7 +139,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         """Ask one provider about some leads, which are due again afterwards."""
         self._memory.take_off(step.question for step in steps)
         try:
-            asked = await self._recall(steps)
+            unknown = await self._recall(steps)
+            asked = [step for step in unknown if not self._later.join(step)]
             if asked and (turn := await self._turn(asked[0].provider)) is not None:
                 pool, grant, waited = turn
                 with self._crew.calling(waited, len(self._agenda.due)):
@@ -126,10 +153,17 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         """Look the questions up in the table; return those of which nothing is remembered."""
         unseen = self._guide.not_looked_up(steps)
         if unseen:
-            tenant_id = self._lease.tenant_id
-            kept = await self._read(lambda c: read_kept(c, tenant_id, unseen))
+            tenant_id, is_late = self._lease.tenant_id, self._later.is_possible
+            kept, waits = await self._read(
+                lambda c: (
+                    read_kept(c, tenant_id, unseen),
+                    read_waits(c, tenant_id, unseen) if is_late else {},
+                )
+            )
             for question, remembered in kept.items():
                 self._memory.keep(question, remembered)
+            for question, wait in waits.items():
+                self._memory.keep_wait(question, wait)
         return [step for step in steps if self._memory.recall(step.question) is None]
 
     async def _turn(self, provider: str) -> tuple[KeyPool, Grant, float] | None:
@@ -149,18 +183,23 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
     async def _call(self, steps: Sequence[Step], pool: KeyPool, grant: Grant) -> None:
         name = steps[0].provider
         provider, began = self._guide.providers[name], self._departs(pool, grant)
+        ticket = self._later.ticket_for(provider, steps[0])
         failure: ProviderError | None = None
         outcomes: Sequence[Answered]
         try:
             outcomes = await provider.look_up(
-                [step.question_asked for step in steps], grant.key.secret.get_secret_value()
+                [step.question_asked for step in steps],
+                grant.key.secret.get_secret_value(),
+                callback_url=self._later.address_of(ticket),
             )
         except ProviderError as error:
             failure, outcomes = error, [error] * len(steps)
         ms = round(await self._report(name, began, pool, grant, failure))
         for step, outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, Answer):
-                read_answer(step, outcome, ms, self._memory, self._recorder.note)
+                answer = self._later.settle(outcome, ticket)
+                read_answer(step, answer, ms, self._memory, self._recorder.note)
+                self._later.wait(step, answer, ticket)
             else:
                 read_error(step, outcome, ms, self._recorder.note)
 
@@ -185,7 +224,10 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._conclude(closing.unasked(item_no, lead))
 
     def _conclude(self, outcome: Outcome) -> None:
-        email = _email_of(outcome, self._agenda.items[outcome.item_no])
+        lead = self._agenda.items[outcome.item_no]
+        if isinstance(lead, Course) and "late" in lead.answers.values():
+            self._recorder.note(Over(outcome.item_no))
+        email = _email_of(outcome, lead)
         self._agenda.conclude(outcome)
         if self._plan.verifies and email and outcome.data is not None and not outcome.is_failure:
             self._recorder.note(Find(outcome.item_no, email, outcome.data))

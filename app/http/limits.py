@@ -78,6 +78,10 @@ _NOT_LIMITED = {
     "key_test": "key_test_not_limited",
     "bad_token": "bad_token_not_limited",
 }
+#: Vendors call for all clients from few addresses.
+webhook_limit = limiter.limit(
+    lambda: get_settings().enrichment_webhook_limit, key_func=lambda: f"address:{address()}"
+)
 upload_limit = limiter.limit(lambda: get_settings().upload_limit, override_defaults=False)
 
 

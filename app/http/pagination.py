@@ -72,6 +72,19 @@ def decode_event(cursor: str) -> int:
     )
 
 
+def encode_call(event_id: int) -> str:
+    """Return the cursor after a call from outside."""
+    return _encode("w", str(event_id))
+
+
+def decode_call(cursor: str) -> int:
+    """Return the call that a cursor comes after. Raises `InvalidInput`."""
+    value = _decode("w", cursor)
+    return (
+        int(value) if value.isascii() and value.isdigit() and len(value) < 19 else decode_call("")
+    )
+
+
 def encode_delivery(delivery_id: int) -> str:
     """Return the cursor after a delivery."""
     return _encode("d", str(delivery_id))

@@ -59,3 +59,30 @@ def test_workers_long_gone_are_forgotten(
     world.attend("verification-queue", 2)
     assert maintenance.housekeeping() == "done"
     assert world.rows("SELECT slots FROM workers") == [{"slots": 2}]
+
+
+def test_calls_of_vendors_are_kept_for_a_month(
+    world: World, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY - 5)
+    tenant = world.add_tenant("acme")
+    job = world.submit("acme", 3)
+    for item, (days, left) in enumerate(((31, -1), (29, -1), (31, 1)), start=1):
+        values = {"t": tenant, "j": job, "i": item, "d": days, "l": left}
+        world.rows(
+            """INSERT INTO lookup_events (tenant_id, provider, sender_key, state, received_at)
+               VALUES (:t, 'apollo', CAST(:i AS text), 'unknown', now() - make_interval(days => :d)) RETURNING 1""",
+            **values,
+        )
+        world.rows(
+            """INSERT INTO lookup_waits (request, tenant_id, job_id, item_no, provider, name, identity, lookup, findings,
+                   asked_at, deadline)
+               VALUES (gen_random_uuid(), :t, :j, :i, 'apollo', 'n', 'x', '{}', '{}', now() - make_interval(days => :d),
+                   now() + make_interval(days => :l)) RETURNING 1""",
+            **values,
+        )
+    assert maintenance.housekeeping() == "done"
+    assert world.rows("SELECT sender_key FROM lookup_events") == [{"sender_key": "2"}]
+    # What is still waited for stays.
+    waits = world.rows("SELECT item_no FROM lookup_waits ORDER BY 1")
+    assert waits == [{"item_no": 2}, {"item_no": 3}]

@@ -95,6 +95,16 @@ def acme(app: Engine) -> Tenant:
         "INSERT INTO lookup_finds (tenant_id, job_id, item_no, email, data) VALUES (:t, :j, 1, 'a@b.c', '{}')",
         values,
     )
+    owner_sql(
+        """INSERT INTO lookup_waits (request, tenant_id, job_id, item_no, provider, name, identity, lookup, findings, deadline)
+           VALUES (gen_random_uuid(), :t, :j, 1, 'apollo', 'n', 'x', '{}', '{}', now())""",
+        values,
+    )
+    owner_sql(
+        """INSERT INTO lookup_events (tenant_id, provider, sender_key, state) VALUES (:t, 'apollo', 'x', 'unknown'),
+           (NULL, 'apollo', 'nobodys', 'unknown')""",
+        values,
+    )
     with tenant_scope(tenant.id) as c:
         endpoint, _ = add_endpoint(c, url="https://example.com/hook", events=["job.completed"])
         ensure_secret(c)
@@ -278,6 +288,11 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "SELECT ensure_partitions(current_date, NULL)",
         "SELECT ensure_partitions(current_date + 90, 1)",
         "SELECT ensure_partitions(current_date - 90, 1)",
+        "DELETE FROM lookup_events",
+        "DELETE FROM lookup_waits",
+        "INSERT INTO lookup_events (provider, sender_key, state) VALUES ('apollo', 'x', 'matched')",
+        "SELECT forget_late_answers(0)",
+        "SELECT forget_late_answers(NULL)",
         "DELETE FROM ended_sessions",
         "INSERT INTO ended_sessions VALUES (gen_random_uuid(), now())",
         "COPY jobs TO PROGRAM 'cat'",
@@ -298,6 +313,9 @@ def test_housekeeping_still_makes_the_next_months(attempt: Try) -> None:
         "INSERT INTO job_results (job_id, item_no, verdict, checked_at) VALUES ('{job}', 2, 'valid', now())",
         "INSERT INTO job_duplicates (job_id, item_no, duplicate_of) VALUES ('{job}', 2, 1)",
         "INSERT INTO job_row_errors (job_id, line_no, reason) VALUES ('{job}', 2, 'x')",
+        "INSERT INTO lookup_events (tenant_id, job_id, sender_key, state) VALUES ('{tenant}', '{job}', '{job}', 'matched')",
+        """INSERT INTO lookup_waits (request, job_id, item_no, provider, name, identity, lookup, findings, deadline)
+           VALUES (gen_random_uuid(), '{job}', 1, 'apollo', 'n', 'x', '{{}}', '{{}}', now())""",
     ],
 )
 def test_own_rows_do_not_go_under_the_job_of_another(

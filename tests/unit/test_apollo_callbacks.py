@@ -51,3 +51,23 @@ def test_a_later_call_that_makes_no_sense_is_refused(body: bytes) -> None:
 def test_no_value_of_any_field_escapes_the_errors(name: str, value: Any) -> None:
     with contextlib.suppress(ProviderError):
         read_callback(call({"id": "p1", name: value}), {"p1": ask()})
+
+
+def test_a_call_about_a_part_leaves_the_rest_to_another_call() -> None:
+    number = {"sanitized_number": "+4915112345678"}
+    mail = {"email": "late@secret-shop.example", "email_status": "verified"}
+    rows = [
+        {"id": "phone", "phone_numbers": [number]},
+        {"id": "mail", "emails": [mail]},
+        {"id": "vain", "emails": [], "phone_numbers": [number]},
+        {"id": "mail_only", "emails": []},
+    ]
+    asked = {str(row["id"]): ask("email", "phone") for row in rows}
+    asked["mail_only"] = ask("email")
+    outcomes = read_callback(call(*rows), asked)
+    assert {n: isinstance(o, Answer) and o.pending for n, o in outcomes.items()} == {
+        "phone": "phone",
+        "mail": "mail",
+        "vain": None,
+        "mail_only": None,
+    }

@@ -242,3 +242,12 @@ def test_every_line_is_one_process_that_takes_signals(name: str) -> None:
     line = (read_procfile("Procfile") | read_procfile("Procfile.worker"))[name]
     assert "exec " in line, "the shell would keep SIGTERM to itself"
     assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0
+
+
+def test_the_access_log_leaves_queries_out() -> None:
+    """The addresses that vendors are told have tokens in them."""
+    for source in ("Procfile", "Dockerfile"):
+        found = re.search(r"--access-logformat '([^']*)'", read(source))
+        assert found, source
+        assert "%(U)s" in found[1]
+        assert not re.search(r"%\((r|q|f)\)s", found[1])

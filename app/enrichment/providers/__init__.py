@@ -4,14 +4,18 @@ A new vendor is a module beside this one and a line in `PROVIDERS`; nothing else
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
-from app.enrichment.provider import EnrichmentProvider
+from app.enrichment.lookup import Lookup
+from app.enrichment.provider import EnrichmentProvider, Outcome
+from app.enrichment.providers import apollo_answers, clearbit_answers
 from app.enrichment.providers.apollo import Apollo
 from app.enrichment.providers.clearbit import Clearbit
 from app.enrichment.providers.hunter import Hunter
+from app.enrichment.signatures import verify_clearbit
 from app.errors import InvalidInput
 from app.settings import Settings
 
@@ -22,6 +26,25 @@ PROVIDERS: Final[dict[str, Maker]] = {
     "apollo": Apollo.from_settings,
     "hunter": Hunter.from_settings,
     "clearbit": Clearbit.from_settings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LateCalls:
+    """How a vendor's later calls are read (`LateProvider.read_callback`), without its client: the web makes none.
+
+    A vendor that signs says so in `signature_header`; `verify` is then asked with the header, the raw body and a key.
+    """
+
+    read: Callable[[bytes, Mapping[str, Lookup]], dict[str, Outcome]]
+    signature_header: str | None = None
+    verify: Callable[[str | None, bytes, str], bool] | None = None
+
+
+#: Vendors some of whose answers come later.
+LATE: Final[dict[str, LateCalls]] = {
+    "apollo": LateCalls(apollo_answers.read_callback),
+    "clearbit": LateCalls(clearbit_answers.read_callback, "X-Request-Signature", verify_clearbit),
 }
 
 

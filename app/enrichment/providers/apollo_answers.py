@@ -75,7 +75,9 @@ def read_callback(body: bytes, asked: Mapping[str, Lookup]) -> dict[str, Outcome
     for row in people:
         if isinstance(row, dict) and (name := _name(row.get("id"))) in asked:
             rows[name] = row
-    outcomes: dict[str, Outcome] = {name: _late(row, asked[name]) for name, row in rows.items()}
+    outcomes: dict[str, Outcome] = {
+        name: _late(name, row, asked[name]) for name, row in rows.items()
+    }
     return dict(zip(outcomes, _share_cost(list(outcomes.values()), fields), strict=True))
 
 
@@ -168,7 +170,7 @@ def _take_phone(found: Gathering, row: Mapping[str, object]) -> None:
     return None
 
 
-def _late(row: Mapping[str, object], lookup: Lookup) -> Outcome:
+def _late(name: str, row: Mapping[str, object], lookup: Lookup) -> Outcome:
     found = Gathering(NAME, lookup)
     try:
         if found.wants(Kind.EMAIL):
@@ -177,7 +179,13 @@ def _late(row: Mapping[str, object], lookup: Lookup) -> Outcome:
             _take_phone(found, row)
     except ProviderError as error:
         return error
-    return found.answer()
+    # E-mails and telephone numbers may come in calls of their own, in any order. An empty list is an answer.
+    is_open = any(
+        found.lacks(field) and row.get(section_name) is None
+        for field, section_name in (("email", "emails"), ("phone", "phone_numbers"))
+    )
+    tells_something = row.get("emails") is not None or row.get("phone_numbers") is not None
+    return found.answer(pending=name if is_open and tells_something else None)
 
 
 def _take_late_email(found: Gathering, row: Mapping[str, object]) -> None:
