@@ -1,6 +1,7 @@
 """Two verification providers in one lane: each job with its own, and neither waits for the other's keys."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,8 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from app.jobs import lease as ledger
 from app.jobs.status import get_status
-from app.jobs.submit import cut_chunks
+from app.jobs.submit import create_job, cut_chunks, verifier_params
+from app.settings import get_settings
 from routing.key_pool import KeyPool, Throttled
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
@@ -229,3 +232,34 @@ def test_the_jobs_other_chunks_wait_with_it(runs: Runs) -> None:
     assert runs.run(message, tools=spent()) == "throttled"
     assert waiting(runs.world) == [("daily_quota", True)] * 4
     assert runs.world.release() == []
+
+
+def test_another_clients_job_does_not_mix_this_clients_lane(runs: Runs) -> None:
+    runs.world.add_tenant("birch")
+    with runs.world.scope("birch") as c:
+        params = verifier_params(c, "hunter", get_settings())
+        create_job(c, kind="email_validation", title="t", params=params)
+    runs.submit("ok-a@example.com")
+    assert runs.run(tools=spent()) == "throttled"
+    assert runs.hold()
+
+
+def test_a_hold_and_a_new_job_with_another_provider_can_not_miss_each_other(runs: Runs) -> None:
+    """The job is made while the hold is being written: it waits for that, and then lifts it."""
+    runs.submit("ok-a@example.com")
+    taken = runs.world.take(runs.world.release()[0])
+    assert taken is not None
+    now = datetime.now(UTC)
+    with ThreadPoolExecutor(1) as other:
+        with runs.world.scope("acme") as c:
+            assert not ledger.lane_is_mixed(c, "mailtester")
+            making = other.submit(runs.submit, "ok-b@example.com", verifier="hunter")
+            while not runs.world.rows(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            ):
+                assert not making.done()
+            assert ledger.hold_lane(
+                c, taken[0], now + timedelta(hours=9), "daily_quota", noticed_at=now
+            )
+        assert making.result(10)
+    assert runs.hold() is None
