@@ -14,10 +14,12 @@ from app.http.broker import Broker
 from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
+from app.http.events import events
 from app.http.health import health
 from app.http.jobs import jobs
 from app.http.keys import keys
 from app.http.lanes import lanes
+from app.http.live.hub import EventHub
 from app.http.login import login
 from app.http.metrics import metrics
 from app.http.results import results
@@ -28,7 +30,10 @@ from app.uploads.storage import LocalStorage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
-BLUEPRINTS = (health, login, uploads, jobs, enrichment_jobs, results, lanes, clients, keys, metrics)
+BLUEPRINTS = (
+    *(health, login, uploads, jobs, enrichment_jobs, events, results),
+    *(lanes, clients, keys, metrics),
+)
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024
 
@@ -73,4 +78,5 @@ def _connect(app: APIFlask, settings: Settings) -> None:
         settings.limits_url, LimitPolicy.from_settings(settings)
     )
     app.extensions["storage"] = LocalStorage(settings.storage_path)
+    app.extensions["event_hub"] = EventHub(heartbeat_seconds=settings.event_heartbeat_seconds)
     app.extensions["dispatch"] = DispatchThread()

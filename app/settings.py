@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     session_max_days: int = Field(default=7, ge=1)
     api_limit: str = "1200 per minute"
     upload_limit: str = "120 per minute"
+    #: Streams of events that one web process keeps open, and of them for one client; who comes later polls. Each takes
+    #: a file descriptor: stay well below the process's limit of them.
+    event_streams: int = Field(default=600, ge=0)
+    event_streams_per_client: int = Field(default=200, ge=0)
+    #: Something is sent on each stream at least this often.
+    event_heartbeat_seconds: float = Field(default=15.0, gt=0)
     #: Bearer token for /metrics; without one, /metrics answers to loopback only.
     metrics_token: SecretStr | None = None
     #: With several web processes: a folder, empty at start, where they add up their metrics (prometheus-client).
