@@ -69,7 +69,13 @@ celery_app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_enable_remote_control=True,
-    imports=("tasks.uploads", "tasks.verification", "tasks.enrichment", "tasks.maintenance"),
+    imports=(
+        "tasks.uploads",
+        "tasks.verification",
+        "tasks.enrichment",
+        "tasks.acts",
+        "tasks.maintenance",
+    ),
     beat_schedule={
         "maintenance": {
             "task": "tasks.maintenance.housekeeping",

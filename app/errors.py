@@ -108,3 +108,7 @@ class Misconfigured(LanewayError):
     code = "misconfigured"
     status = 500
     title = "Misconfigured"
+
+
+class WrongLogin(Misconfigured):
+    """What was asked for needs the database's owner, and the environment gives somebody else's login."""

@@ -16,6 +16,7 @@ from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
 from app.http.events import events
 from app.http.health import health
+from app.http.job_acts import job_acts
 from app.http.jobs import jobs
 from app.http.keys import keys
 from app.http.lanes import lanes
@@ -31,8 +32,18 @@ from routing.rate_limits.limiter import Limiter as ProviderLimits
 from routing.rate_limits.limits import LimitPolicy
 
 BLUEPRINTS = (
-    *(health, login, uploads, jobs, enrichment_jobs, events, results),
-    *(lanes, clients, keys, metrics),
+    health,
+    login,
+    uploads,
+    jobs,
+    job_acts,
+    enrichment_jobs,
+    events,
+    results,
+    lanes,
+    clients,
+    keys,
+    metrics,
 )
 #: Bodies other than uploads: a form or a little JSON.
 SMALL_BODY_BYTES = 1024 * 1024

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     unattended_window: int = Field(default=4, ge=1)
     #: A released chunk whose message is not in Redis counts as lost after this long.
     lost_message_seconds: float = Field(default=5.0, gt=0)
+    #: Figures of jobs and calls by the minute are kept so long.
+    figures_days: int = Field(default=90, ge=1)
     presence_timeout_seconds: float = Field(default=15.0, gt=1)
     shutdown_grace_seconds: float = Field(default=25.0, gt=0, le=30)
 

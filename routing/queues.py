@@ -32,6 +32,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("parse", "tasks.uploads.parse_upload", INGEST, per_tenant=False),
+        Kind("act", "tasks.acts.act_on_jobs", MAINTENANCE, per_tenant=False),
         Kind("enrich", "tasks.enrichment.enrich_chunk", ENRICHMENT, per_tenant=False),
         Kind("verify", "tasks.verification.verify_chunk", VERIFICATION, per_tenant=True),
     )

@@ -14,8 +14,9 @@ from app.db.engine import dispose_after_fork
 from app.db.scope import system_scope
 from app.errors import LanewayError
 from app.logs import configure_logging
+from app.settings import get_settings
 from tasks.dispatch_loop import DispatchLoop
-from tasks.greeting import greet
+from tasks.greeting import greet, watch_lanes
 from tasks.runtime import runtime
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ class DispatchStep(bootsteps.StartStopStep):
         """Check, greet, start."""
         queues = list(worker.app.amqp.queues.consume_from)
         try:
-            presence = greet(queues)
+            watch = watch_lanes(get_settings())
+            presence = greet(queues, watch)
         except LanewayError as error:
             refuse(error)
             return
@@ -53,6 +55,7 @@ class DispatchStep(bootsteps.StartStopStep):
             rows_per_second=runtime.rows_per_second,
             on_keys_changed=runtime.keys_changed,
             usage=runtime.usage,
+            watch=watch,
         )
         runtime.kick = self.loop.kick
         self.loop.start()

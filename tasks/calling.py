@@ -7,13 +7,17 @@ that nobody uses any more are dropped.
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Self
+from uuid import UUID
 
 import aiohttp
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app.db.scope import system_scope
 from app.departures import NotingRequest
+from app.provider_errors import ProviderError
 from app.settings import Settings, get_settings
+from app.work.call_figures import CallFigures, Figures, write_figures
 from app.work.key_registry import EnvironmentKey, KeyRegistry
 from app.work.key_usage import CallCounter, KeyUsage
 from app.work.tools import Tools
@@ -25,6 +29,8 @@ from tasks.runtime import Runtime, runtime
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
 COUNT_SECONDS = 1.0
+#: How calls went is told this often.
+FIGURES_SECONDS = 5.0
 #: Pools that nobody uses are looked for this often.
 SWEEP_SECONDS = 60.0
 
@@ -40,6 +46,7 @@ class Calling:
         self._runtime = runtime
         self._usage = KeyUsage()
         self._counter = CallCounter()
+        self._figures = CallFigures()
         self._limiter = AsyncLimiter.connect(settings.limits_url, KeyRegistry.policy(settings))
         self._registries: list[KeyRegistry] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,6 +60,7 @@ class Calling:
         calling = cls(settings, runtime, session)
         calling._tasks = [
             asyncio.create_task(calling._count()),
+            asyncio.create_task(calling._tell()),
             asyncio.create_task(calling._sweep()),
         ]
         return calling
@@ -80,7 +88,13 @@ class Calling:
             drain_by=lambda: self._runtime.drain_by,
             on_recorded=on_recorded,
             on_call=self._counter.count,
+            on_answer=self._answered,
         )
+
+    def _answered(
+        self, tenant_id: UUID, provider: str, ms: float, error: ProviderError | None
+    ) -> None:
+        self._figures.add(tenant_id, provider, ms, is_error=error is not None)
 
     async def _sweep(self) -> None:
         while True:
@@ -91,6 +105,18 @@ class Calling:
                     log.info("key_pools_dropped", pools=dropped)
             except Exception:
                 log.exception("key_pools_not_dropped")
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(FIGURES_SECONDS)
+            figures = self._figures.take()
+            if not figures:
+                continue
+            try:
+                await self._runtime.in_thread(lambda figures=figures: _write(figures))  # type: ignore[misc]
+            except DBAPIError as error:
+                self._figures.give_back(figures)
+                log.warning("figures_not_written", error=type(error).__name__)
 
     async def _count(self) -> None:
         while True:
@@ -103,6 +129,11 @@ class Calling:
             except DBAPIError as error:
                 self._counter.give_back(calls)
                 log.warning("calls_not_counted", error=type(error.orig).__name__)
+
+
+def _write(figures: dict[tuple[UUID, str], Figures]) -> None:
+    with system_scope() as connection:
+        write_figures(connection, figures)
 
 
 @once

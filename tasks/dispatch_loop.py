@@ -24,6 +24,7 @@ from app.settings import get_settings
 from tasks import dispatcher
 from tasks.keeping import Keeper
 from tasks.lane_usage import LaneUsage
+from tasks.lane_watch import LaneWatch
 from tasks.presence import Presence
 from tasks.routes import router
 
@@ -46,6 +47,7 @@ class DispatchLoop(threading.Thread):
         rows_per_second: Callable[[], float],
         on_keys_changed: Callable[[], None],
         usage: LaneUsage,
+        watch: LaneWatch | None = None,
     ) -> None:
         super().__init__(name="laneway-dispatch", daemon=True)
         self._app = app
@@ -54,6 +56,7 @@ class DispatchLoop(threading.Thread):
         self._rate = rows_per_second
         self._on_keys_changed = on_keys_changed
         self._usage = usage
+        self._watch = watch or LaneWatch()
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -127,6 +130,7 @@ class DispatchLoop(threading.Thread):
             self._usage.flush(system_scope)
         try:
             self._keeper.work()
+            self._watch.look()
         finally:
             # Whatever else fails, work goes out.
             dispatcher.dispatch(self._app, asked_at=self._asked_at)
@@ -180,6 +184,7 @@ class DispatchLoop(threading.Thread):
             if notice.channel == "laneway_routes":
                 router.invalidate()
                 self._keeper.tend_soon()
+                self._watch.look_soon()
             elif notice.channel == "laneway_keys":
                 self._on_keys_changed()
         self._listener.notifies.clear()

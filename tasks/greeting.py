@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.db.scope import system_scope, tenant_scope
@@ -14,19 +13,19 @@ from app.work.key_registry import public_facts
 from routing import queues as queue_names
 from routing.worker_configs import ClientLane, find_client
 from tasks import worker_mode
+from tasks.lane_watch import LaneWatch
 from tasks.presence import Presence
 from tasks.runtime import runtime
 from tasks.worker_mode import DedicatedLane, EnvironmentKey
 
-log = structlog.get_logger(__name__)
 #: Servers that start together come up in any order; this long a worker waits for PostgreSQL.
 DATABASE_PATIENCE_SECONDS = 30.0
 
 
-def greet(queues: list[str]) -> Presence:
+def greet(queues: list[str], watch: LaneWatch | None = None) -> Presence:
     """Check the environment of this worker, log what it is, and return its presence (name and slots still to be set).
 
-    Raises `Misconfigured`, and `OperationalError` when PostgreSQL does not come up.
+    `watch` remembers what was told of its lanes. Raises `Misconfigured`, and `OperationalError` when PostgreSQL does not come up.
     """
     settings = get_settings()
     keys = worker_mode.environment_keys(settings)
@@ -38,7 +37,7 @@ def greet(queues: list[str]) -> Presence:
         keys=[public_facts(key) for key in keys],
     )
     if settings.worker_mode == "dedicated":
-        clients = _greet_clients(settings, keys)
+        clients = _greet_clients(settings, keys, watch or watch_lanes(settings))
         # By their tenants: a person who moves takes neither keys nor worker along.
         presence.client_ids = list(clients.values())
         presence.keys = [
@@ -47,6 +46,12 @@ def greet(queues: list[str]) -> Presence:
         ]
         runtime.owners.update(clients)
     return presence
+
+
+def watch_lanes(settings: Settings) -> LaneWatch:
+    """Return the watch over this worker's lanes; a shared worker has none. Raises `Misconfigured`."""
+    is_dedicated = settings.worker_mode == "dedicated"
+    return LaneWatch(worker_mode.dedicated_lanes(settings) if is_dedicated else ())
 
 
 def banner(lanes: Sequence[DedicatedLane], keys: Sequence[EnvironmentKey]) -> str:
@@ -65,24 +70,25 @@ def banner(lanes: Sequence[DedicatedLane], keys: Sequence[EnvironmentKey]) -> st
     return "\n".join([*lines, f"🔒 Dedicated mode - processing only jobs from {these}"])
 
 
-def check_clients(lanes: Sequence[DedicatedLane]) -> tuple[list[ClientLane], list[str]]:
-    """Return the lanes' clients as the database knows them, and warnings of what may not be as meant.
+def check_clients(lanes: Sequence[DedicatedLane]) -> list[ClientLane]:
+    """Return the lanes' clients as the database knows them, in their order.
 
     Raises `Misconfigured`, and `OperationalError` when PostgreSQL does not come up.
     """
     found = _find_clients(lanes)
-    warnings = [
-        worker_mode.check_client(lane, client) for lane, client in zip(lanes, found, strict=True)
-    ]
+    for lane, client in zip(lanes, found, strict=True):
+        worker_mode.check_client(lane, client)
     clients = [client for client in found if client is not None]
     worker_mode.check_clients_differ(clients)
-    return clients, [warning for warning in warnings if warning]
+    return clients
 
 
-def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> dict[UUID, UUID]:
+def _greet_clients(
+    settings: Settings, keys: Sequence[EnvironmentKey], watch: LaneWatch
+) -> dict[UUID, UUID]:
     """Return which tenant each client of the environment is, in their order."""
     lanes = worker_mode.dedicated_lanes(settings)
-    clients, warnings = check_clients(lanes)
+    clients = check_clients(lanes)
     with_keys = {key.client_id for key in keys}
     for lane, client in zip(lanes, clients, strict=True):
         if lane.client in with_keys:
@@ -90,8 +96,7 @@ def _greet_clients(settings: Settings, keys: Sequence[EnvironmentKey]) -> dict[U
             with tenant_scope(client.tenant_id) as connection:
                 lift_holds(connection, queue_names.KINDS["verify"].name)
     print(banner(lanes, keys), flush=True)
-    for warning in warnings:
-        log.warning("dedicated_queue_mismatch", detail=warning)
+    watch.tell(clients)
     return {lane.client: client.tenant_id for lane, client in zip(lanes, clients, strict=True)}
 
 

@@ -19,6 +19,7 @@ _TICK = text("""
     INSERT INTO system_ticks (name, due_at) VALUES ('housekeeping', :due) ON CONFLICT DO NOTHING
 """)
 _OLD_TICKS = text("DELETE FROM system_ticks WHERE due_at < now() - interval '7 days'")
+_FIGURES = text("SELECT forget_figures(:days)")
 _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
 
 
@@ -36,6 +37,7 @@ def housekeeping() -> str:
         partitions = connection.execute(_PARTITIONS).scalar_one()
         gone = presence.sweep(connection)
         usage = ledger.forget_usage(connection)
+        figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
@@ -43,6 +45,7 @@ def housekeeping() -> str:
         partitions_made=partitions,
         workers_forgotten=gone,
         usage_forgotten=usage,
+        figures_forgotten=figures,
         files_removed=orphans,
     )
     return "done"

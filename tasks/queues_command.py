@@ -84,6 +84,20 @@ def as_table(lanes: list[LaneRow], columns: Sequence[tuple[str, str]] = COLUMNS)
     )
 
 
+def hold_lines(lanes: list[LaneRow]) -> list[str]:
+    """Return a line for each held client, the first of each lane: why, since when, and what ends it; and how many more."""
+    lines = [
+        f"{lane.queue}: {held.slug} is held since {held.hold.since:%Y-%m-%d %H:%M:%S} UTC: {held.hold.text}. {held.hold.remedy}"
+        for lane in lanes
+        for held in lane.holds
+    ]
+    return lines + [
+        f"{lane.queue}: {more} more of its clients are held"
+        for lane in lanes
+        if (more := lane.held_tenants - len(lane.holds))
+    ]
+
+
 def _as_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
@@ -108,3 +122,5 @@ def queues_command(advise: bool, as_json: bool) -> None:  # noqa: FBT001 - click
         click.echo(json_module.dumps([asdict(lane) for lane in lanes], default=_as_text, indent=2))
     else:
         click.echo(as_table(lanes, ADVICE_COLUMNS if advise else COLUMNS))
+        for line in hold_lines(lanes):
+            click.echo(line)

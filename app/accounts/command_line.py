@@ -1,4 +1,7 @@
-"""What every command of the installation shares: the owner's connection, errors as one sentence, secrets from standard input."""
+"""What every command of the installation shares: the owner's connection, errors as one sentence, secrets from standard input.
+
+A login that row-level security binds is refused before anything is done: it would see no rows, and say so of rows that are there.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -9,19 +12,28 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import owner_engine
+from app.db.ownership import require_owner
 from app.db.refusals import explain
-from app.errors import Conflict, Contradiction, LanewayError
+from app.errors import Conflict, Contradiction, LanewayError, WrongLogin
 
 if_missing_option = click.option(
     "--if-missing", is_flag=True, help="Succeed when it is there already."
 )
 
 
+class EnvironmentRefused(click.ClickException):
+    """The environment is what must be changed; the exit code is that of `python -m app.db.migrate`."""
+
+    exit_code = 2
+
+
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Answer errors of the domain and of the database with one sentence and exit code 1."""
+    """Answer errors of the domain and of the database with one sentence and exit code 1; 2 where it needs another login."""
     try:
         yield
+    except WrongLogin as error:
+        raise EnvironmentRefused(error.message) from error
     except LanewayError as error:
         raise click.ClickException(error.message) from error
     except DBAPIError as error:
@@ -34,6 +46,7 @@ def errors_told() -> Iterator[None]:
 def owner() -> Iterator[Connection]:
     """Open a transaction on the owner's connection, committed at the end; errors are told."""
     with errors_told(), owner_engine().begin() as connection:
+        require_owner(connection)
         yield connection
 
 

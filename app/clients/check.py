@@ -19,6 +19,7 @@ from app.clients.clients import ClientRow
 from app.clients.keys import KeyFacts, serving_keys
 from app.clients.lane_test import send_address
 from app.errors import LanewayError, Unavailable
+from app.jobs.holds import REMEDIES
 from app.settings import Settings
 from app.verification.provider import LOCAL
 from routing.rate_limits.limiter import Limiter
@@ -88,7 +89,7 @@ def _keys(
         yield failed(
             "Keys",
             f"no key is in force for this client (policy {client.key_policy})",
-            f"Add one: keys add --tenant {client.slug}. One is there? Is it enabled, and does the policy allow it?",
+            REMEDIES["no_keys"].format(slug=client.slug),
         )
     for key in keys:
         if key.id is None:
@@ -102,13 +103,8 @@ def _keys(
 
 _TRY_AGAIN = "Try it again: keys test {id}"
 #: By the word that a test of a key leaves (`key_test`).
-_REMEDIES = {
+_REMEDIES = REMEDIES | {
     "provider_unauthorized": "Replace it: keys add, then keys remove {id}",
-    "circuit_open": "When its cause is gone: keys reset {id}. By itself it is tried again within five minutes.",
-    "daily_quota": "It goes on when its day begins anew. Sooner: keys edit {id} --daily-limit N, or keys add.",
-    "spacing": "Nothing is wrong with it: workers use all that it gives.",
-    "window": "Nothing is wrong with it: workers use all that it gives.",
-    "held": "Nothing is wrong with it: workers use all that it gives.",
 }
 
 
@@ -121,7 +117,7 @@ def _one_key(
     except LanewayError as error:
         return failed(name, error.message, "Put that right and check again.")
     whose = "" if key.tenant_id else " (the platform's)"
-    detail = f"{tried.detail}{whose}" + (f", {tried.ms} ms" if tried.ms is not None else "")
+    detail = f"{tried.words}{whose}"
     if tried.ok:
         return passed(name, detail)
     return failed(name, detail, _REMEDIES.get(tried.outcome, _TRY_AGAIN).format(id=key_id))

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from app.clients.rows import AuditRow, ClientRow, LaneChange
 from app.clients.setting_rules import KEY_POLICIES, KeyPolicy, check_settings
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, NotFound
+from app.jobs.holds import read_holds
 from routing.queues import VERIFICATION
 
 __all__ = [
@@ -44,89 +45,6 @@ _REMOVE = text("SELECT client_remove_lane(:tenant)")
 _AUDIT = text("SELECT * FROM audit_log(:tenant, :limit, :before)")
 
 
-@dataclass(frozen=True)
-class ClientRow:
-    """A client, as `clients_overview` tells it.
-
-    `configured_queue` and `is_active` are its row in `worker_configs` (the one in force, else the newest); `queue` is the lane
-    in force, which is the shared one while `fallback_since` is set. `rows_last_hour` counts all lanes, `shared_part` is the
-    client's part (0 to 1) of what the shared lane did in the last hour, None when that was nothing.
-    """
-
-    id: UUID
-    slug: str
-    name: str
-    weight: int
-    max_in_flight: int | None
-    max_in_flight_per_job: int | None
-    key_policy: KeyPolicy
-    fallback_after_seconds: int | None
-    created_at: datetime
-    config_id: UUID | None
-    user_id: UUID | None
-    user_email: str | None
-    worker_mode: str | None
-    configured_queue: str | None
-    is_active: bool | None
-    api_key_hint: str | None
-    notes: str | None
-    queue: str
-    changed_at: datetime | None
-    fallback_since: datetime | None
-    unattended_since: datetime | None
-    #: Live workers on the configured queue (on the shared one where none is configured).
-    workers: int
-    ready: int
-    released: int
-    running: int
-    open_jobs: int
-    #: Enabled stored keys of its own.
-    keys: int
-    rows_last_hour: int
-    shared_rows_last_hour: int
-    shared_part: float | None
-
-    @property
-    def is_dedicated(self) -> bool:
-        """Whether it has a lane of its own, also while its work falls back to the shared one."""
-        return bool(self.is_active) and self.configured_queue != VERIFICATION
-
-    @property
-    def has_lane(self) -> bool:
-        """Whether there is a lane of its own, in use or not, that a worker could be started for (`worker_files`)."""
-        return self.worker_mode == "dedicated" and self.configured_queue is not None
-
-
-@dataclass(frozen=True)
-class LaneChange:
-    """A change of lanes; both queues are the same where nothing moved. `chunks_moved` waited and go to the new lane."""
-
-    from_queue: str
-    to_queue: str
-    chunks_moved: int
-
-    @property
-    def is_change(self) -> bool:
-        """Whether the lane in force is another one now."""
-        return self.from_queue != self.to_queue
-
-
-@dataclass(frozen=True)
-class AuditRow:
-    """One thing that somebody changed."""
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    tenant_id: UUID | None
-    tenant_slug: str | None
-    from_queue: str | None
-    to_queue: str | None
-    chunks_moved: int | None
-    details: dict[str, Any]
-
-
 def list_clients(
     connection: Connection,
     presence_seconds: float,
@@ -145,7 +63,17 @@ def list_clients(
         "after": after,
         "limit": limit,
     }
-    return [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
+    return _with_holds(
+        connection, [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
+    )
+
+
+def _with_holds(connection: Connection, clients: list[ClientRow]) -> list[ClientRow]:
+    if not clients:
+        return clients
+    found = read_holds(connection, [client.id for client in clients])
+    holds = {held.tenant_id: held.hold for held in found}
+    return [replace(client, hold=holds.get(client.id)) for client in clients]
 
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
@@ -157,7 +85,7 @@ def get_client(connection: Connection, name: str | UUID, presence_seconds: float
         raise NotFound(
             f"There is no client {wanted!r}; `clients list` shows them. Give its short name, an id, or a person's e-mail."
         )
-    return ClientRow(**row._mapping)
+    return _with_holds(connection, [ClientRow(**row._mapping)])[0]
 
 
 def _readable(name: str) -> str:
@@ -269,7 +197,10 @@ def watch_lane(connection: Connection, tenant_id: UUID, act: Callable[[], object
     ]
     if not moves or before == after:
         return LaneChange(after, after, 0)
-    return LaneChange(moves[0].from_queue or before, after, moves[0].chunks_moved or 0)
+    moved = moves[0].chunks_moved or 0
+    # Presence does not matter to what is read here.
+    running = get_client(connection, tenant_id, 15.0).running
+    return LaneChange(moves[0].from_queue or before, after, moved, running)
 
 
 def _lane(connection: Connection, tenant_id: UUID) -> str:

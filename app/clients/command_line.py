@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from app.accounts.command_line import errors_told
 from app.clients.actor import acting_as
 from app.db.engine import owner_engine
+from app.db.ownership import require_owner
 from app.settings import get_settings
 from routing.rate_limits.limiter import Limiter
 from routing.rate_limits.limits import LimitPolicy
@@ -30,8 +31,12 @@ def login_name() -> str:
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """Open a transaction on the owner's connection whose changes are the command line's in the audit."""
+    """Open a transaction on the owner's connection whose changes are the command line's in the audit.
+
+    Raises `WrongLogin` where the connection is not the owner's.
+    """
     with owner_engine().begin() as connection:
+        require_owner(connection)
         acting_as(connection, f"cli:{login_name()}")
         yield connection
 

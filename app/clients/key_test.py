@@ -60,6 +60,12 @@ class KeyTest:
     outcome: str
     ms: int | None = None
 
+    @property
+    def words(self) -> str:
+        """What it answered and how long that took, to stand within a sentence."""
+        took = "" if self.ms is None else f", {self.ms} ms"
+        return self.detail.rstrip(".") + took
+
 
 def test_key(
     transaction: Transaction,

@@ -6,32 +6,47 @@ Limits may be changed at any time; workers take them up at once. A key's secret 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from app.clients.clients import ClientRow
 from app.clients.key_limits import check_limits, windows_as_json
+from app.clients.known_keys import (
+    KeyFacts,
+    client_keys,
+    key_facts,
+    keys_of,
+    list_keys,
+    no_such_key,
+    serving_keys,
+)
 from app.clients.shared_keys import check_addition, check_change, facts_of, lock_key
 from app.crypto import encrypt, fingerprint, hint
 from app.db.refusals import refusals_explained
-from app.errors import Conflict, InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput
 from app.plain_text import require_plain
-from app.settings import get_settings
 
+__all__ = [
+    "PROVIDERS",
+    "WINDOW_SECONDS",
+    "KeyFacts",
+    "NewKey",
+    "add_key",
+    "client_keys",
+    "edit_key",
+    "in_one_order",
+    "key_facts",
+    "keys_of",
+    "list_keys",
+    "remove_key",
+    "serving_keys",
+]
 PROVIDERS = ("mailtester",)
 WINDOW_SECONDS = 30
 _MAX_SECRET = 512
 
-_ALL = text("SELECT * FROM keys_overview(NULL, :presence)")
-#: NULL: the platform's.
-_OF = text("SELECT * FROM keys_overview(ARRAY[CAST(:tenant AS uuid)], :presence)")
-_ONE = text("""
-    SELECT o.* FROM key_secret(:key) k CROSS JOIN LATERAL keys_overview(ARRAY[k.tenant_id], :presence) o WHERE o.id = :key
-""")
 _ADD = text(
     "SELECT key_add(:tenant, :provider, :fingerprint, :secret, :hint, CAST(:limits AS jsonb))"
 )
@@ -71,78 +86,6 @@ class NewKey:
         """All its windows, (calls, seconds) each."""
         first = ((self.per_30s, WINDOW_SECONDS),) if self.per_30s else ()
         return (*first, *self.extra_windows)
-
-
-@dataclass(frozen=True)
-class KeyFacts:
-    """A key without its secret. `id` is None for one of a live worker's environment (`source`).
-
-    `in_force` tells whether a worker would use it: for its client, or as a platform key for clients that have none. One of an
-    environment is where its worker consumes the client's lane in force.
-    """
-
-    id: UUID | None
-    tenant_id: UUID | None
-    tenant_slug: str | None
-    provider: str
-    fingerprint: str
-    hint: str
-    spacing_ms: int
-    requests_per_window: int | None
-    window_seconds: int
-    extra_windows: tuple[tuple[int, int], ...]
-    daily_limit: int | None
-    reset_hour: int
-    is_enabled: bool
-    in_force: bool
-    notes: str | None
-    used_today: int
-    last_used_at: datetime | None
-    source: str
-
-    @property
-    def windows(self) -> tuple[tuple[int, int], ...]:
-        """All its windows, (calls, seconds) each."""
-        first = (
-            ((self.requests_per_window, self.window_seconds),) if self.requests_per_window else ()
-        )
-        return (*first, *self.extra_windows)
-
-
-def list_keys(connection: Connection) -> list[KeyFacts]:
-    """Return every key, the platform's first, then by client: the stored ones and those of live workers' environments."""
-    return [_facts(row) for row in connection.execute(_ALL, _presence())]
-
-
-def key_facts(connection: Connection, key_id: UUID) -> KeyFacts:
-    """Return what is known of a stored key. Raises `NotFound`."""
-    row = connection.execute(_ONE, {"key": key_id, **_presence()}).one_or_none()
-    if row is None:
-        raise _no_such_key()
-    return _facts(row)
-
-
-def keys_of(connection: Connection, tenant_id: UUID | None) -> list[KeyFacts]:
-    """Return the keys of a tenant, or of the platform (None), enabled or not, in force or not."""
-    return [_facts(row) for row in connection.execute(_OF, {"tenant": tenant_id, **_presence()})]
-
-
-def _presence() -> dict[str, float]:
-    """Return within which time a worker must have been seen for the keys that it carries to count."""
-    return {"presence": get_settings().presence_timeout_seconds}
-
-
-def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
-    """Return a client's own keys, enabled or not, in force or not."""
-    return keys_of(connection, client.id)
-
-
-def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
-    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may."""
-    own = [key for key in client_keys(connection, client) if key.in_force]
-    if own or client.key_policy == "own":
-        return own
-    return [key for key in keys_of(connection, None) if key.in_force]
 
 
 def add_key(connection: Connection, tenant_id: UUID | None, new: NewKey) -> UUID:
@@ -231,7 +174,7 @@ def edit_key(
         values = {"key": key_id, "settings": json.dumps(wanted)}
         changes = connection.execute(_SET, values).scalar_one()
     if changes is None:
-        raise _no_such_key()
+        raise no_such_key()
     return {name: (old, new) for name, (old, new) in changes.items()}
 
 
@@ -239,7 +182,7 @@ def remove_key(connection: Connection, key_id: UUID) -> None:
     """Take a stored key away for good. Raises `NotFound`."""
     lock_key(connection, key_id)
     if not connection.execute(_REMOVE, {"key": key_id}).scalar_one():
-        raise _no_such_key()
+        raise no_such_key()
 
 
 _EDITABLE = {
@@ -272,16 +215,3 @@ def _check_edit(key: KeyFacts, wanted: dict[str, Any]) -> KeyFacts:
     windows = (*first, *(tuple(window) for window in extra))
     check_limits(will_be("spacing_ms"), windows, will_be("daily_limit"), will_be("reset_hour"))
     return replace(key, **wanted | {"extra_windows": windows[len(first) :]})
-
-
-def _no_such_key() -> NotFound:
-    return NotFound("There is no such stored key; `keys list` shows them with their ids.")
-
-
-def _facts(row: Row[Any]) -> KeyFacts:
-    fields: dict[str, Any] = {name: getattr(row, name) for name in _FIELDS}
-    extra = tuple((window["requests"], window["seconds"]) for window in row.extra_windows)
-    return KeyFacts(**fields | {"extra_windows": extra, "in_force": bool(row.in_force)})
-
-
-_FIELDS = tuple(KeyFacts.__dataclass_fields__)

@@ -9,10 +9,13 @@ from pydantic import SecretStr
 from app.accounts import tenants
 from app.accounts.command_line import if_missing_option, maybe_there, read_stdin
 from app.clients import key_test, keys
-from app.clients.command_line import WINDOW, owner, provider_limits, transaction
+from app.clients.command_line import WINDOW, login_name, owner, provider_limits, transaction
 from app.clients.key_audit import reset_key
+from app.clients.key_notices import enabled_notes, without_key
+from app.clients.key_test_rate import count_key_test
 from app.clients.printing import key_as_data, key_line, to_json
 from app.clients.reencryption import reencrypt_all
+from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
@@ -74,7 +77,10 @@ def add_key(
     with owner() as connection, maybe_there("this key", allowed=if_missing):
         tenant_id = tenants.find_tenant_id(connection, slug) if slug else None
         key_id = keys.add_key(connection, tenant_id, new)
+        warnings = enabled_notes(connection, key_id)
         click.echo(f"key {key_id} of {slug or 'the platform'}")
+        for warning in warnings:
+            click.echo(f"look {warning}")
 
 
 @keys_cli.command("list")
@@ -83,11 +89,13 @@ def list_keys(*, as_json: bool) -> None:
     """Show every key by its last four characters, with its limits and whether it is in force."""
     with owner() as connection:
         found = keys.list_keys(connection)
+        problems = problems_of(connection, found)
     if as_json:
-        click.echo(to_json([key_as_data(key, _states(found)) for key in found]))
+        states = _states(found)
+        click.echo(to_json([key_as_data(key, states, problems) for key in found]))
         return
     for key in found:
-        click.echo(key_line(key, {}))
+        click.echo(key_line(key, {}, problems))
 
 
 def _states(found: list[keys.KeyFacts]) -> dict[str, KeyState]:
@@ -138,9 +146,13 @@ def edit_key(
     if not settings:
         raise click.UsageError("Say what to change: --spacing-ms, --daily-limit, …")
     with owner() as connection:
+        follows = without_key(connection, key_id) if is_enabled is False else None
         changes = keys.edit_key(connection, key_id, **settings)
+        shared = enabled_notes(connection, key_id) if "is_enabled" in changes and is_enabled else []
     for name, (old, new) in changes.items():
         click.echo(escaped(f"{name} {old} -> {new}"))
+    for warning in [follows] if follows else shared:
+        click.echo(f"look {warning}")
     if not changes:
         click.echo("nothing changed: it was so")
 
@@ -152,7 +164,10 @@ def remove_key(key_id: UUID, *, yes: bool) -> None:
     """Take a key away for good; workers stop using it at once."""
     with owner() as connection:
         key = keys.key_facts(connection, key_id)
+        follows = without_key(connection, key_id)
     whose = key.tenant_slug or "the platform"
+    if follows:
+        click.echo(f"look {follows}")
     if not yes:
         click.confirm(f"Remove the key …{key.hint} of {whose}?", abort=True)
     with owner() as connection:
@@ -164,13 +179,16 @@ def remove_key(key_id: UUID, *, yes: bool) -> None:
 @click.argument("key_id", metavar="ID", type=click.UUID)
 @click.option("--address", default=key_test.TEST_ADDRESS, show_default=True)
 def test_one_key(key_id: UUID, *, address: str) -> None:
-    """Make one call with a key, within its limits; exit code 1 when it isn't answered with a verdict."""
+    """Make one call with a key, within its limits; exit code 1 when it isn't answered with a verdict.
+
+    Ten times a minute by one person, as over the API and on the pages.
+    """
     with provider_limits() as limiter:
+        count_key_test(get_settings().redis_url, f"cli:{login_name()}")
         tried = key_test.test_key(
             transaction, key_id, limiter=limiter, settings=get_settings(), address=address
         )
-    took = f", {tried.ms} ms" if tried.ms is not None else ""
-    click.echo(escaped(f"{'ok' if tried.ok else 'failed'} {tried.detail}{took}"))
+    click.echo(escaped(f"{'ok' if tried.ok else 'failed'} {tried.words}"))
     if not tried.ok:
         raise SystemExit(1)
 

@@ -16,6 +16,7 @@ from app.clients.clients import (
     rollback,
 )
 from app.clients.command_line import owner
+from app.clients.new_client import namesake_notes
 from app.clients.printing import change_line
 from app.clients.show_commands import name_argument, presence
 from app.plain_text import escaped
@@ -113,8 +114,15 @@ def set_client(
     with owner() as connection:
         client = get_client(connection, name, presence())
         changes = change_settings(connection, client.id, **settings)
+        warnings = (
+            namesake_notes(connection, display_name, client.slug)
+            if display_name and "name" in changes
+            else []
+        )
     for key, (old, new) in changes.items():
         before, after = ("none" if value is None else value for value in (old, new))
         click.echo(escaped(f"{key} {before} -> {after}"))
+    for warning in warnings:
+        click.echo(escaped(f"look {warning}"))
     if not changes:
         click.echo("nothing changed: it was so")

@@ -9,10 +9,17 @@ from app.plain_text import escaped
 
 
 def not_yet(client: ClientRow, serving: Sequence[KeyFacts]) -> str | None:
-    """Return why the message is not true yet; None: it is. `serving` are the keys that verify the client's rows."""
-    if client.is_dedicated and any(key.tenant_id == client.id for key in serving):
-        return None
-    return f"Not true yet: {client.slug} has no lane in use, or no key of its own in force."
+    """Return why the message is not true yet, for the operator; None: it is. `serving` are the keys that verify its rows."""
+    missing = []
+    if not client.is_dedicated:
+        missing.append("it has no lane in use")
+    elif not client.workers:
+        missing.append(f"no worker serves {client.configured_queue}")
+    if not any(key.tenant_id == client.id for key in serving):
+        missing.append("it has no key of its own in force")
+    if client.hold:
+        missing.append(f"its work is held ({client.hold.text})")
+    return f"Not true yet of {client.slug}: {', and '.join(missing)}." if missing else None
 
 
 def welcome(client: ClientRow, capacity: Capacity) -> str:

@@ -18,6 +18,7 @@ from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput
 
 _TENANT_ID = text("SELECT tenant_id_of(:slug)")
+_NAMESAKES = text("SELECT slug FROM clients_named(:name)")
 _CREATE = text("SELECT * FROM client_create(:slug, :name, :email, :hash)")
 #: A lane is named after it, and leaves room for no more.
 _SLUG_LENGTH = 50
@@ -51,6 +52,18 @@ def check_new(connection: Connection, name: str, slug: str, email: str) -> None:
         raise Conflict(
             f"There is a client {slug} already. Choose another short name, or give the e-mail of one of its people."
         )
+
+
+def namesake_notes(connection: Connection, name: str, slug: str) -> list[str]:
+    """Return a sentence where other clients than `slug` have this name: two may, and people mix them up."""
+    found = connection.execute(_NAMESAKES, {"name": name}).scalars()
+    others = [other for other in found if other != slug]
+    if not others:
+        return []
+    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    text = f"There is another client with the name {name.strip()}: {shown}. "
+    text += "If it is the same one, give the e-mail of one of its people instead; "
+    return [f"{text}else tell them apart by the short name, {slug}."]
 
 
 def make_client(connection: Connection, name: str, slug: str, email: str) -> NewClient:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from app.accounts.command_line import owner as plain_owner
 from app.clients.command_line import one_each, owner
+from app.clients.key_notices import usable
 from app.clients.keys import NewKey, client_keys, serving_keys
 from app.clients.onboarding import Onboarded, Onboarding, onboard
 from app.clients.printing import capacity_line, change_line, limits_of
@@ -125,10 +126,12 @@ def _tell(done: Onboarded) -> None:
     )
     if done.password:
         click.echo(f"password {done.password}")
+    for warning in done.warnings:
+        click.echo(escaped(f"look {warning}"))
     click.echo(change_line(done.change))
     with plain_owner() as connection:
         keys = {key.id: key for key in client_keys(connection, client)}
-        serving = serving_keys(connection, client)
+        serving = usable(connection, serving_keys(connection, client))
     for key_id in done.key_ids:
         key = keys[key_id]
         what = "added" if key_id in done.added else "kept as it was"

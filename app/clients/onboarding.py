@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, text
 
 from app.accounts.users import normalise_email
 from app.clients.clients import ClientRow, LaneChange, get_client, lock_client, watch_lane
+from app.clients.key_notices import shared_with
 from app.clients.keys import NewKey, add_key, in_one_order, keys_of
-from app.clients.new_client import check_new, make_client
+from app.clients.new_client import check_new, make_client, namesake_notes
 from app.errors import Conflict, Contradiction, InvalidInput, NotFound
 from app.plain_text import require_plain
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
@@ -40,7 +41,7 @@ class Onboarded:
     """What came of it: the client as it is now, its keys in the order given, and what moved.
 
     `added` are those of `key_ids` that were not there before; `hint` are the keys' last four characters; `password` is the
-    one made up for a new person, to be told once.
+    one made up for a new person, to be told once; `warnings` are what was done all the same and wants a look.
     """
 
     client: ClientRow
@@ -49,6 +50,7 @@ class Onboarded:
     hint: str | None
     added: tuple[UUID, ...] = ()
     password: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def onboard(connection: Connection, request: Onboarding) -> Onboarded:
@@ -79,7 +81,24 @@ def onboard(connection: Connection, request: Onboarding) -> Onboarded:
             lambda: _set_lane(connection, user_id, queue, hint, request.notes),
         )
         client = get_client(connection, tenant_id, PRESENCE_SECONDS)
-    return Onboarded(client, key_ids, change, client.api_key_hint, added, password)
+        new_name = client.name if password else None
+        warnings = _warnings(connection, request, client.slug, new_name)
+    return Onboarded(client, key_ids, change, client.api_key_hint, added, password, warnings)
+
+
+def foreseen(
+    connection: Connection, request: Onboarding, client: ClientRow | None
+) -> tuple[str, ...]:
+    """Return the warnings that `onboard` would give; `client` is whom the order is for (`expected_client`)."""
+    slug = client.slug if client else request.slug or ""
+    return _warnings(connection, request, slug, None if client else _new(request)[0])
+
+
+def _warnings(
+    connection: Connection, request: Onboarding, slug: str, new_name: str | None
+) -> tuple[str, ...]:
+    named = namesake_notes(connection, new_name, slug) if new_name else []
+    return (*named, *shared_with(connection, slug, request.keys))
 
 
 def expected_client(connection: Connection, request: Onboarding) -> ClientRow | None:

@@ -7,14 +7,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from app.clients.capacity import capacity, describe
+from app.clients.change_words import event_in_words
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts
 from app.plain_text import escaped
 from routing.rate_limits.limits import KeyState
 
+NO_PROBLEMS: Mapping[UUID, str] = MappingProxyType({})
 #: What nobody needs to see of a key.
 _UNSEEN = ("fingerprint",)
 
@@ -36,11 +40,25 @@ def client_as_data(client: ClientRow) -> dict[str, Any]:
     return {**asdict(client), "is_dedicated": client.is_dedicated}
 
 
-def key_as_data(key: KeyFacts, states: Mapping[str, KeyState]) -> dict[str, Any]:
-    """Return a key as plain values, with its health where the limiter knows it."""
+def key_as_data(
+    key: KeyFacts, states: Mapping[str, KeyState], problems: Mapping[UUID, str] = NO_PROBLEMS
+) -> dict[str, Any]:
+    """Return a key as plain values, with what the limiter knows of it; "unknown" and None where it knows nothing.
+
+    `problems` are of keys that can't be used (`key_problems`), by id.
+    """
     state = states.get(key.fingerprint)
+    problem = problems.get(key.id) if key.id else None
+    health = "unusable" if problem else state.state if state else "unknown"
     known = {name: value for name, value in asdict(key).items() if name not in _UNSEEN}
-    return {**known, "health": state.state if state else "unknown"}
+    return {
+        **known,
+        "health": health,
+        "problem": problem,
+        "reserved_today": state.used_today if state else None,
+        "throttled_count": state.throttled_count if state else None,
+        "spacing_multiplier": state.spacing_multiplier if state else None,
+    }
 
 
 def client_line(client: ClientRow) -> str:
@@ -62,6 +80,8 @@ def remarks(client: ClientRow) -> Iterator[str]:
         yield f"fell back from {client.configured_queue} since {moment(client.fallback_since)}"
     elif client.is_dedicated and not client.workers:
         yield "no worker on its lane"
+    if client.hold:
+        yield f"held since {moment(client.hold.since)}: {client.hold.text}"
     if client.unattended_since:
         yield f"work without a worker since {moment(client.unattended_since)}"
     if client.config_id and not client.is_dedicated:
@@ -90,6 +110,8 @@ def _client_lines(client: ClientRow) -> Iterator[str]:
     yield "fall-back " + (f"after {after} s without a worker" if after else "off")
     for remark in remarks(client):
         yield f"look {remark}"
+    if client.hold:
+        yield f"remedy {client.hold.remedy}"
     yield f"workers {client.workers}"
     yield (
         f"work {client.ready} ready, {client.released} released, {client.running} running; "
@@ -103,17 +125,31 @@ def _client_lines(client: ClientRow) -> Iterator[str]:
         yield f"notes {client.notes}"
 
 
-def key_line(key: KeyFacts, states: Mapping[str, KeyState]) -> str:
+def key_line(
+    key: KeyFacts, states: Mapping[str, KeyState], problems: Mapping[UUID, str] = NO_PROBLEMS
+) -> str:
     """Return a key in a line: by its last four characters."""
     state = states.get(key.fingerprint)
     enabled = "enabled" if key.is_enabled else "disabled"
     force = "in force" if key.in_force else "not in force"
     whose = key.tenant_slug or "platform"
     parts = [whose, key.provider, f"…{key.hint}", limits_of(key), enabled, force]
-    if states:
-        parts.append(f"health {state.state if state else 'unknown'}, {key.used_today:,} today")
+    parts.append(f"{key.used_today:,} used today")
+    if key.id and key.id in problems:
+        parts.append(f"not usable: {problems[key.id]}")
+    elif states:
+        parts.append(", ".join(_standing(state)))
     parts.append(str(key.id or key.notes))
     return _line("\t".join(parts))
+
+
+def _standing(state: KeyState | None) -> Iterator[str]:
+    """Yield how the limiter has a key: its health, what it counts of the day, what 429s did to it."""
+    yield f"health {state.state if state else 'unknown'}"
+    if state:
+        yield f"{state.used_today:,} reserved today"
+    if state and state.spacing_multiplier > 1:
+        yield f"spacing x {state.spacing_multiplier:.1f} after 429"
 
 
 def limits_of(key: KeyFacts) -> str:
@@ -134,18 +170,10 @@ def change_line(change: LaneChange) -> str:
     """Return what moved."""
     if not change.is_change:
         return f"lane {change.to_queue}, as before: nothing moved"
-    return _line(
-        f"lane {change.from_queue} -> {change.to_queue}, {change.chunks_moved} waiting chunks moved"
-    )
+    return _line(f"lane {change.from_queue} -> {change.to_queue}, {change.work_words}")
 
 
 def audit_line(row: AuditRow) -> str:
     """Return one change in a line."""
-    what = (
-        f"{row.from_queue} -> {row.to_queue}, {row.chunks_moved} chunks"
-        if row.to_queue
-        else json.dumps(row.details, ensure_ascii=False, sort_keys=True)
-    )
-    return _line(
-        f"{row.id}\t{moment(row.at)}\t{row.actor}\t{row.tenant_slug or '-'}\t{row.action}\t{what}"
-    )
+    whose, what = row.tenant_slug or "-", event_in_words(row)
+    return _line(f"{row.id}\t{moment(row.at)}\t{row.actor}\t{whose}\t{row.action}\t{what}")

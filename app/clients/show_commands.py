@@ -6,6 +6,7 @@ from app.accounts.command_line import owner
 from app.clients.capacity import capacity
 from app.clients.clients import get_client, history, list_clients
 from app.clients.command_line import provider_limits
+from app.clients.key_notices import usable
 from app.clients.keys import KeyFacts, client_keys, serving_keys
 from app.clients.message import not_yet, welcome
 from app.clients.printing import (
@@ -19,6 +20,7 @@ from app.clients.printing import (
     to_json,
 )
 from app.clients.worker_files import FORMATS, WorkerFormat, worker_files
+from app.jobs.key_problems import problems_of
 from app.plain_text import escaped
 from app.settings import get_settings
 from routing.rate_limits.limits import KeyState
@@ -58,13 +60,15 @@ def show_client(name: str, *, as_json: bool) -> None:
         client = get_client(connection, name, presence())
         keys, serving = client_keys(connection, client), serving_keys(connection, client)
         changes = history(connection, client.id, LAST_CHANGES)
-    shown = keys + [key for key in serving if key not in keys]
+        shown = keys + [key for key in serving if key not in keys]
+        problems = problems_of(connection, shown)
+        given = [key for key in serving if key.id not in problems]
     states = _states(shown)
     if as_json:
         data = client_as_data(client) | {
-            "own_keys": [key_as_data(key, states) for key in keys],
-            "serving_keys": [key_as_data(key, states) for key in serving],
-            "capacity": capacity(serving),
+            "own_keys": [key_as_data(key, states, problems) for key in keys],
+            "serving_keys": [key_as_data(key, states, problems) for key in serving],
+            "capacity": capacity(given),
             "changes": changes,
         }
         click.echo(to_json(data))
@@ -73,8 +77,8 @@ def show_client(name: str, *, as_json: bool) -> None:
         click.echo(line)
     click.echo(f"key policy {client.key_policy}")
     for key in shown:
-        click.echo(f"key {key_line(key, states)}")
-    click.echo(capacity_line(serving))
+        click.echo(f"key {key_line(key, states, problems)}")
+    click.echo(capacity_line(given))
     for row in changes:
         click.echo(f"change {audit_line(row)}")
 
@@ -111,7 +115,7 @@ def show_message(name: str) -> None:
     """Print the message to the client that its lane is ready."""
     with owner() as connection:
         client = get_client(connection, name, presence())
-        serving = serving_keys(connection, client)
+        serving = usable(connection, serving_keys(connection, client))
     if warning := not_yet(client, serving):
         click.echo(f"{warning} See `clients show {client.slug}`.", err=True)
     click.echo(welcome(client, capacity(serving)), nl=False)

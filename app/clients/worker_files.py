@@ -1,13 +1,17 @@
 """What to deploy for a client's own worker, for four kinds of hosts. Secrets are never in it: places for them are."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Literal
 
 from app.clients.clients import ClientRow
-from app.clients.keys import WINDOW_SECONDS, KeyFacts
+from app.clients.keys import KeyFacts
+from app.clients.worker_limits import is_narrowed, limit_lists, place_for
+from app.clients.worker_settings import changed_settings
 from app.errors import Conflict
+from app.plain_text import escaped
+from app.settings import Settings, get_settings
 
 WorkerFormat = Literal["env", "procfile", "compose", "kubernetes"]
 FORMATS: tuple[WorkerFormat, ...] = ("env", "procfile", "compose", "kubernetes")
@@ -15,9 +19,7 @@ FORMATS: tuple[WorkerFormat, ...] = ("env", "procfile", "compose", "kubernetes")
 SLOTS = 64
 FLAGS = ("--without-gossip", "--without-mingle", "-E")
 STOP_SECONDS = 35
-#: Where a key has no such limit but the variable wants a number.
-NO_LIMIT = 0
-DAY_MS = 86_400_000
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _SHARED = "<as for the other workers>"
 _CONNECTIONS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 _KEYS = "MAILTESTER_API_KEYS"
@@ -27,11 +29,13 @@ def worker_files(
     client: ClientRow,
     keys_in_environment: bool,  # noqa: FBT001 - the one question there is
     keys: Sequence[KeyFacts] = (),
+    settings: Settings | None = None,
 ) -> dict[WorkerFormat, str]:
     """Return the worker's environment, Procfile line, compose service and Kubernetes objects.
 
-    With `keys_in_environment` the worker carries the client's `keys` itself (their secrets are to be put in by hand),
-    else it takes them from the database. Raises `Conflict` for a client without a lane of its own.
+    What the installation (`settings`; None: this process's) has set otherwise than the default is there, too; a Procfile's
+    processes have it already. With `keys_in_environment` the worker carries the client's `keys` itself (their secrets are to be put in by hand),
+    else it takes them from the database. Raises `Conflict` for a client without a lane of its own, or with one by an odd name.
     """
     if (
         client.configured_queue is None
@@ -41,79 +45,45 @@ def worker_files(
         raise Conflict(
             f"The client {client.slug} has no lane of its own, so no worker. `clients onboard` gives it one."
         )
+    if not _PLAIN_NAME.fullmatch(client.configured_queue):
+        # A row out of use is not checked by the database; a name with a line break would be a line of its own here.
+        raise Conflict(
+            f"No queue is named {escaped(client.configured_queue)!r}. Correct verification_queue of the client's row in "
+            "worker_configs, or remove it: `clients onboard` gives the client another lane."
+        )
     mode = {
         "WORKER_MODE": "dedicated",
         "DEDICATED_CLIENT_ID": str(client.id),
         "VERIFICATION_QUEUE": client.configured_queue,
     }
-    limits = _limits(keys) if keys_in_environment else {}
+    limits = limit_lists(keys) if keys_in_environment else {}
+    settings = settings or get_settings()
+    changed = changed_settings(settings)
     secrets = dict.fromkeys(_CONNECTIONS, _SHARED)
+    if settings.rate_limit_redis_url:
+        secrets["RATE_LIMIT_REDIS_URL"] = _SHARED
     if keys_in_environment:
         secrets[_KEYS] = ",".join(place_for(key) for key in keys)
     name = client.slug
     return {
         "env": _env(
-            mode, limits, secrets, _remarks(client, keys, in_environment=keys_in_environment)
+            mode | secrets | limits | changed,
+            _remarks(client, keys, in_environment=keys_in_environment),
         ),
         "procfile": _procfile(name, mode | limits, needs_keys=keys_in_environment),
-        "compose": _compose(name, mode | limits, secrets),
-        "kubernetes": _kubernetes(name, mode | limits, secrets),
+        "compose": _compose(name, mode | limits | changed, secrets),
+        "kubernetes": _kubernetes(name, mode | limits | changed, secrets),
     }
-
-
-def place_for(key: KeyFacts) -> str:
-    """Return what stands where a key's secret belongs."""
-    return f"<key ending in …{key.hint}>"
-
-
-def _limits(keys: Sequence[KeyFacts]) -> dict[str, str]:
-    def joined(numbers: Sequence[int]) -> str:
-        return ",".join(map(str, numbers))
-
-    return {
-        "MAILTESTER_KEY_SPACINGS": joined([_spacing_ms(key) for key in keys]),
-        "MAILTESTER_KEY_DAILY_LIMITS": joined([key.daily_limit or NO_LIMIT for key in keys]),
-        "MAILTESTER_KEY_REQUESTS_PER_30S": joined([_per_30s(key) for key in keys]),
-    }
-
-
-def _per_30s(key: KeyFacts) -> int:
-    """Return the calls that a window of 30 s may have so that all of the key's windows hold that it can keep."""
-    fits = [_in_30s(calls, seconds) for calls, seconds in key.windows]
-    return min((calls for calls in fits if calls), default=NO_LIMIT)
-
-
-def _in_30s(calls: int, seconds: int) -> int:
-    """Return how many calls each 30 s may have so that a window holds; 0: not even one.
-
-    A shorter window may be met by all of them at once, a longer one by as many 30 s as it touches.
-    """
-    return calls // ceil(max(seconds, WINDOW_SECONDS) / WINDOW_SECONDS)
-
-
-def _spacing_ms(key: KeyFacts) -> int:
-    """Return the spacing with which also those limits hold that are no window of 30 s and no day from 0:00 UTC."""
-    spread = [
-        ceil(seconds * 1000 / calls)
-        for calls, seconds in key.windows
-        if not _in_30s(calls, seconds)
-    ]
-    if key.daily_limit and key.reset_hour:
-        spread.append(ceil(DAY_MS / key.daily_limit))
-    return max(key.spacing_ms, *spread, 0)
-
-
-def _is_narrowed(key: KeyFacts) -> bool:
-    others = [window for window in key.windows if window[1] != WINDOW_SECONDS]
-    return bool(others) or _spacing_ms(key) != key.spacing_ms
 
 
 def _remarks(client: ClientRow, keys: Sequence[KeyFacts], *, in_environment: bool) -> list[str]:
-    # A comment is one line, whatever the name.
-    remarks = [f"The worker of {' '.join(client.name.split())} ({client.slug})"]
+    # A comment is one line, whatever the name: nothing of it may become a line, or a command, of its own.
+    name = escaped(" ".join(client.name.split()))
+    start = " ".join(_command(f'"{client.slug}@%h"'))
+    remarks = [f"The worker of {name} ({client.slug})", f"Start it with: {start}"]
     if not in_environment:
         return [*remarks, "Its keys come from the database."]
-    if any(key.reset_hour or _is_narrowed(key) for key in keys):
+    if any(map(is_narrowed, keys)):
         remarks.append(
             "Keys have limits that these variables can't say; the 30 s window is narrower and the spacing longer where that "
             "keeps within them. Better: keys in the database."
@@ -121,14 +91,9 @@ def _remarks(client: ClientRow, keys: Sequence[KeyFacts], *, in_environment: boo
     return [*remarks, "Keys here win over those in the database."]
 
 
-def _env(
-    mode: Mapping[str, str],
-    limits: Mapping[str, str],
-    secrets: Mapping[str, str],
-    remarks: Sequence[str],
-) -> str:
+def _env(variables: Mapping[str, str], remarks: Sequence[str]) -> str:
     lines = [f"# {remark}" for remark in remarks]
-    lines += [f"{name}={value}" for name, value in {**mode, **secrets, **limits}.items()]
+    lines += [f"{name}={value}" for name, value in variables.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -153,6 +118,11 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _uninterpolated(value: str) -> str:
+    """Return what compose reads as the value: it takes a single $ for a variable's."""
+    return _quoted(value.replace("$", "$$"))
+
+
 def _compose(name: str, variables: Mapping[str, str], secrets: Mapping[str, str]) -> str:
     command = json.dumps(_command(f"{name}@%h"))
     given = {"WORKER_NAME": name, **variables}
@@ -164,8 +134,8 @@ def _compose(name: str, variables: Mapping[str, str], secrets: Mapping[str, str]
         "    restart: unless-stopped",
         f"    command: {command}",
         "    environment:",
-        *(f"      {key}: {_quoted(value)}" for key, value in given.items()),
-        *(f"      {key}: {_quoted(value)}" for key, value in secrets.items()),
+        *(f"      {key}: {_uninterpolated(value)}" for key, value in given.items()),
+        *(f"      {key}: {_uninterpolated(value)}" for key, value in secrets.items()),
         f"    stop_grace_period: {STOP_SECONDS}s",
         "    healthcheck:",
         f'      test: ["CMD-SHELL", {_quoted(_ping("$$WORKER_NAME@$$HOSTNAME"))}]',

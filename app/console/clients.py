@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.clients.clients import ClientRow
 from app.clients.message import not_yet, welcome
-from app.console.clients_forms import done_or_said, fields, read
+from app.console.clients_forms import done_or_said, fields, read, warn
 from app.console.frame import pages
 from app.http import client_acts as acts
 from app.http.models_clients import ClientChangeIn
@@ -65,7 +65,7 @@ def client_settings(slug: str) -> ResponseReturnValue:
     """Change a client's settings and show it again."""
 
     def change() -> str:
-        acts.change_client(slug, read(ClientChangeIn, fields(*_SETTINGS)))
+        warn(acts.change_client(slug, read(ClientChangeIn, fields(*_SETTINGS))).warnings)
         return "Saved. The settings hold from now on."
 
     return done_or_said(change, url_for("console.client", slug=slug, _anchor="settings"))

@@ -1,6 +1,6 @@
 """How the operators' forms are read: with the API's models, so that a page and a program are told the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from flask import flash, redirect, request
@@ -8,7 +8,6 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 
 from app.clients.clients import LaneChange
-from app.console.formats import number
 from app.errors import InvalidInput, LanewayError, TooManyRequests
 from app.http.problems import field_errors, note_failure
 
@@ -78,6 +77,12 @@ def done_or_said(act: Callable[[], str], target: str) -> ResponseReturnValue:
     return redirect(target, code=303)
 
 
+def warn(warnings: Iterable[str]) -> None:
+    """Show on the next page what was done all the same and wants a look."""
+    for warning in warnings:
+        flash(warning, "warn")
+
+
 def status_of(error: LanewayError) -> int:
     """Return the status of a form that is shown again with what is wrong; what is the installation's own fault is logged."""
     note_failure(error)
@@ -86,12 +91,6 @@ def status_of(error: LanewayError) -> int:
 
 def lane_words(change: LaneChange | None) -> str:
     """Say what became of a client's lane."""
-    if change is None or change.from_queue == change.to_queue:
+    if change is None or not change.is_change:
         return "Nothing had to change."
-    chunks = change.chunks_moved
-    moved = (
-        f"{number(chunks)} waiting chunk{'' if chunks == 1 else 's'} moved from {change.from_queue}"
-        if chunks
-        else "nothing waited"
-    )
-    return f"From now on work goes to {change.to_queue}; {moved}."
+    return f"From now on work goes to {change.to_queue}; {change.work_words}."

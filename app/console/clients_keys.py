@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.console.clients_forms import done_or_said, fields, pasted_keys, read, status_of
+from app.console.clients_forms import done_or_said, fields, pasted_keys, read, status_of, warn
 from app.console.frame import pages
 from app.errors import InvalidInput, LanewayError
 from app.http import client_acts, key_acts
@@ -37,10 +37,11 @@ def key_add(slug: str) -> ResponseReturnValue:
             raise InvalidInput("Paste the keys, one a line.")
         limits = fields(*LIMITS)
         asked = read(KeysIn, {"keys": [{"secret": secret, **limits} for secret in secrets]})
-        added = client_acts.add_keys(slug, asked.keys)
+        added, warnings = client_acts.add_keys(slug, asked.keys)
     except LanewayError as error:
         return _new_page(slug, error), status_of(error)
     flash(f"{len(added)} key{'' if len(added) == 1 else 's'} added.", "done")
+    warn(warnings)
     return redirect(url_for("console.client", slug=slug, _anchor="keys"), code=303)
 
 
@@ -63,8 +64,8 @@ def key(key_id: UUID) -> str:
 def key_change(key_id: UUID) -> ResponseReturnValue:
     """Change a key's limits, or show the form again with what is wrong."""
     try:
-        changed = key_acts.change_key(key_id, read(KeyChangeIn, fields(*LIMITS)))
-    except InvalidInput as error:
+        changed, _ = key_acts.change_key(key_id, read(KeyChangeIn, fields(*LIMITS)))
+    except LanewayError as error:
         return _key_page(key_acts.read_key(key_id), error), status_of(error)
     flash(f"The key …{changed.hint} is changed. Workers follow within seconds.", "done")
     return redirect(home_of_key(changed), code=303)
@@ -85,7 +86,11 @@ def key_ask(key_id: UUID, act: str) -> str:
     """Say what will happen without the key, and ask."""
     found = key_acts.read_key(key_id)
     return render_template(
-        "console/client_key_ask.html", key=found, act=act, home=home_of_key(found)
+        "console/client_key_ask.html",
+        key=found,
+        act=act,
+        home=home_of_key(found),
+        follows=key_acts.foresee(key_id),
     )
 
 
@@ -96,7 +101,8 @@ def key_act(key_id: UUID, act: str) -> ResponseReturnValue:
 
     def carry_out() -> str:
         if act in ("enable", "disable"):
-            key_acts.change_key(key_id, KeyChangeIn(enabled=act == "enable"))
+            _, warnings = key_acts.change_key(key_id, KeyChangeIn(enabled=act == "enable"))
+            warn(warnings)
             return f"The key …{found.hint} is switched {'on' if act == 'enable' else 'off'}."
         if act == "test":
             return _tested(found)
@@ -112,5 +118,5 @@ def _tested(found: KeyRow) -> str:
     assert found.id is not None, "a key is tested by its id"  # noqa: S101 - for the type
     result = key_acts.test_key(found.id)
     if not result.ok:
-        raise InvalidInput(f"The key …{found.hint} did not pass the test: {result.detail}")
-    return f"The key …{found.hint} works: {result.detail} ({result.ms} ms)"
+        raise InvalidInput(f"The key …{found.hint} did not pass the test: {result.words}.")
+    return f"The key …{found.hint} works: {result.words}."

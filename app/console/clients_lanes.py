@@ -23,10 +23,10 @@ def client_act(slug: str, act: str) -> ResponseReturnValue:
 
     def carry_out() -> str:
         if act == "remove":
-            _, change = acts.remove_lane(slug)
+            done = acts.remove_lane(slug)
         else:
-            _, change = acts.change_client(slug, ClientChangeIn(active=act == "enable"))
-        return lane_words(change)
+            done = acts.change_client(slug, ClientChangeIn(active=act == "enable"))
+        return lane_words(done.change)
 
     return done_or_said(carry_out, url_for("console.client", slug=slug))
 
@@ -43,11 +43,11 @@ def client_move(slug: str) -> ResponseReturnValue:
     """Move a client to another lane of its own, or show the form again with what is wrong."""
     wanted = fields("queue")
     try:
-        _, change = acts.change_client(slug, read(ClientChangeIn, wanted))
+        done = acts.change_client(slug, read(ClientChangeIn, wanted))
     except LanewayError as error:
         page = _lane_page(acts.read_client(slug), wanted.get("queue", ""), error)
         return page, status_of(error)
-    flash(lane_words(change), "done")
+    flash(lane_words(done.change), "done")
     return redirect(url_for("console.client", slug=slug), code=303)
 
 

@@ -11,15 +11,13 @@ from flask import redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.capacity import capacity
-from app.clients.clients import ClientRow
 from app.clients.message import not_yet, welcome
-from app.clients.onboarding import Onboarding
-from app.console.clients_forms import fields, lane_words, pasted_keys, read, status_of
+from app.console.clients_forms import fields, lane_words, pasted_keys, read, status_of, warn
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
 from app.console.sealed import seal, unseal
 from app.crypto import hint
-from app.errors import LanewayError, NotFound
+from app.errors import LanewayError
 from app.http import client_acts as acts
 from app.http.auth import require_account
 from app.http.models_clients import OnboardIn
@@ -53,7 +51,7 @@ def _read_form() -> OnboardIn:
 
 
 def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
-    wanted, client = _look(order)
+    wanted, client, warnings = acts.review(order)
     keys = [(hint(key.secret.get_secret_value()), key) for key in order.keys]
     return render_template(
         "console/client_review.html",
@@ -64,6 +62,7 @@ def _review_page(order: OnboardIn, problem: LanewayError | None) -> str:
         keys=keys,
         capacity=capacity(acts.as_new_keys(order.keys)),
         sealed=_seal(order),
+        warnings=warnings,
         problem=problem,
     )
 
@@ -81,6 +80,7 @@ def client_confirm() -> ResponseReturnValue:
     except LanewayError as error:
         return _again(order, error), status_of(error)
     session["onboarded"] = lane_words(done.change)
+    warn(done.warnings)
     if done.password:
         session["password"] = seal(PASSWORD, require_account().id, done.password)
     return redirect(url_for("console.client_ready", slug=done.client.slug), code=303)
@@ -129,14 +129,6 @@ def _password() -> object:
         return unseal(PASSWORD, require_account().id, sealed) if sealed else None
     except LanewayError:
         return None
-
-
-def _look(order: OnboardIn) -> tuple[Onboarding, ClientRow | None]:
-    try:
-        return acts.review(order)
-    except NotFound as error:
-        how = "Is it a new client's? Then give the client's name, and both are made."
-        raise NotFound(f"{error.message} {how}") from error
 
 
 def _form_page(form: Any, problem: LanewayError | None) -> str:

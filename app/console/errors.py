@@ -1,6 +1,6 @@
 """Problems as pages: the API's problem documents in the console's clothes, for people who followed a link."""
 
-from flask import Flask, render_template
+from flask import Flask, g, render_template
 
 from app.http.problems import Problem
 
@@ -9,11 +9,16 @@ _IN_WORDS = {
     404: "There is no such page, or it belongs to another client.",
     413: "What was sent is larger than this installation takes. Split the list and upload the parts.",
 }
+#: To an operator nothing is another client's.
+_FOR_OPERATORS = "There is no such page. What it showed may have been removed, or its address is mistyped. Clients, Lanes and Keys lead to all there is."
 
 
 def show_problem(problem: Problem) -> str:
     """Draw a problem. Asks no database: it may be what is missing."""
     words = _IN_WORDS.get(problem.status, problem.detail)
+    account = g.get("account")
+    if problem.status == 404 and account is not None and account.is_operator:
+        words = _FOR_OPERATORS
     return render_template("console/error.html", problem=problem, words=words)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from flask import Flask
 
+from app.clients.change_words import event_in_words
+
 NOTHING = "\N{EN DASH}"
 
 VERDICTS = {"valid": "Valid", "invalid": "Invalid", "catch_all": "Catch-all", "unknown": "Unknown"}
@@ -152,6 +154,7 @@ def register_filters(app: Flask) -> None:
         until,
         between,
         segments,
+        event_in_words,
     )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
     words: dict[str, Any] = {"VERDICTS": VERDICTS, "STATUSES": STATUSES}

@@ -15,7 +15,8 @@ from app.http.extensions import broker, dispatch_soon
 from app.http.pagination import decode_item, decode_job, encode_item, encode_job
 from app.jobs.control import cancel as cancel_job
 from app.jobs.control import retry_failed
-from app.jobs.queries import STATUSES, list_jobs
+from app.jobs.listing import JobFilter, list_jobs
+from app.jobs.queries import STATUSES
 from app.jobs.results import list_errors, list_results
 from app.jobs.status import get_status
 from app.settings import get_settings
@@ -34,9 +35,9 @@ def jobs() -> ResponseReturnValue:
     with tenant_scope(account.tenant_id) as connection:
         found = list_jobs(
             connection,
+            JobFilter(statuses=(chosen,) if chosen in STATUSES else None),
             limit=JOBS_A_PAGE + 1,
             after=decode_job(cursor) if cursor else None,
-            status=chosen if chosen in STATUSES else None,
         )
     shown = found[:JOBS_A_PAGE]
     return render_template(

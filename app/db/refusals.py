@@ -10,7 +10,9 @@ from app.errors import Conflict, Forbidden, InvalidInput, LanewayError, Overtake
 
 #: SQLSTATEs, PostgreSQL's appendix A.
 _UNIQUE, _CHECK, _RIGHTS, _REFERENCE = "23505", "23514", "42501", "23503"
-_DEADLOCK = "40P01"
+#: Two waited for each other, or saw each other's rows change, and this one was ended: nothing of it was done.
+GAVE_WAY = ("40P01", "40001")
+RETRY_SECONDS = 1
 _WRONG_VALUES = ("22", "23502")
 #: Constraints whose own words would help nobody.
 _SAID = {
@@ -50,8 +52,8 @@ def explain(error: DBAPIError) -> LanewayError | None:
     message = known or (f"{said} {hint}" if hint else said)
     if code == _UNIQUE:
         return Conflict(message)
-    if code == _DEADLOCK:
-        return Overtaken("Somebody else changed this just now. Look at it again, then try again.")
+    if code in GAVE_WAY:
+        return overtaken()
     if code == _RIGHTS:
         return Forbidden(
             "Only the owner of the schema may do this: the installation's command line, with DATABASE_OWNER_URL set."
@@ -59,6 +61,17 @@ def explain(error: DBAPIError) -> LanewayError | None:
     if code in {_CHECK, _REFERENCE} or code.startswith(_WRONG_VALUES):
         return InvalidInput(message)
     return None
+
+
+def overtaken() -> Overtaken:
+    """Return what is said to the one of two acts that had to give way.
+
+    It is not done again by itself: who asked may want to look first at what the other one did.
+    """
+    return Overtaken(
+        "Somebody else changed this just now, and nothing of your change was made. Look at it again, then try again.",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 def _sentence(text: str) -> str:

@@ -147,8 +147,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         return turn if self._recorder.is_open else None
 
     async def _call(self, steps: Sequence[Step], pool: KeyPool, grant: Grant) -> None:
-        self._departs(pool, grant)
-        provider, began = self._guide.providers[steps[0].provider], time.perf_counter()
+        name = steps[0].provider
+        provider, began = self._guide.providers[name], self._departs(pool, grant)
         failure: ProviderError | None = None
         outcomes: Sequence[Answered]
         try:
@@ -157,8 +157,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             )
         except ProviderError as error:
             failure, outcomes = error, [error] * len(steps)
-        ms = round((time.perf_counter() - began) * 1e3)
-        await self._report(pool, grant, failure)
+        ms = round(await self._report(name, began, pool, grant, failure))
         for step, outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, Answer):
                 read_answer(step, outcome, ms, self._memory, self._recorder.note)

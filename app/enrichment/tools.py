@@ -8,7 +8,7 @@ from app.enrichment.provider import EnrichmentProvider
 from app.work.tools import PoolFor, Tools
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnrichmentTools(Tools):
     """With the providers by name, the keys that serve a client with each, and what the process remembers of answers."""
 

@@ -16,13 +16,15 @@ from app.clients import onboarding
 from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
 from app.clients.clients import AuditRow, ClientRow, LaneChange
+from app.clients.key_notices import shared_with
+from app.clients.key_notices import usable as usable_ones
 from app.clients.keys import KeyFacts, NewKey, add_key, client_keys, in_one_order, serving_keys
-from app.clients.new_client import suggest_slug
+from app.clients.new_client import namesake_notes, suggest_slug
 from app.clients.onboarding import Onboarded, Onboarding
 from app.clients.worker_files import WorkerFormat, worker_files
 from app.db.refusals import refusals_explained
 from app.db.scope import system_scope
-from app.errors import InvalidInput
+from app.errors import InvalidInput, NotFound
 from app.http.auth import require_account
 from app.http.extensions import broker, dispatch_soon, provider_limits
 from app.http.models_clients import ClientChangeIn, OnboardIn
@@ -46,6 +48,15 @@ class ClientDetail:
     serving: list[KeyFacts]
     platform_keys: bool
     capacity: Capacity
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A client after an act, what became of its lane (None: nothing), and what wants a look."""
+
+    detail: ClientDetail
+    change: LaneChange | None
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -97,7 +108,7 @@ def read_detail(name: str) -> ClientDetail:
 def _detail(connection: Connection, name: str) -> ClientDetail:
     client = rules.get_client(connection, name, presence_seconds())
     own = key_overview(connection, provider_limits() if broker().is_up() else None, client.id)
-    serving = serving_keys(connection, client)
+    serving = usable_ones(connection, serving_keys(connection, client))
     by_platform = any(key.tenant_id is None for key in serving)
     usable = [key for key in client_keys(connection, client) if key.is_enabled]
     return ClientDetail(client, own, usable, serving, by_platform, capacity(serving))
@@ -133,16 +144,17 @@ def onboard(asked: OnboardIn) -> Onboarded:
         return onboarding.onboard(connection, _order(connection, asked))
 
 
-def review(asked: OnboardIn) -> tuple[Onboarding, ClientRow | None]:
-    """Return what would be done, and for whom (None: a new client). Raises what is known to be in the way."""
+def review(asked: OnboardIn) -> tuple[Onboarding, ClientRow | None, tuple[str, ...]]:
+    """Return what would be done, for whom (None: a new client), and the warnings. Raises what is known to be in the way."""
     with system_scope() as connection:
         order = _order(connection, asked)
-        return order, onboarding.expected_client(connection, order)
+        client = onboarding.expected_client(connection, order)
+        return order, client, onboarding.foreseen(connection, order, client)
 
 
 def _order(connection: Connection, asked: OnboardIn) -> Onboarding:
     slug = (asked.slug or suggest_slug(asked.name)) if asked.name else None
-    whose = slug or rules.get_client(connection, asked.email, presence_seconds()).slug
+    whose = slug or _client_of(connection, asked.email)
     return Onboarding(
         email=asked.email,
         queue=asked.queue or suggest_queue(whose),
@@ -153,20 +165,30 @@ def _order(connection: Connection, asked: OnboardIn) -> Onboarding:
     )
 
 
-def change_client(name: str, asked: ClientChangeIn) -> tuple[ClientDetail, LaneChange | None]:
-    """Change settings and lane together or not at all; return the client and what became of its lane."""
-    change = None
+def _client_of(connection: Connection, email: str) -> str:
+    try:
+        return rules.get_client(connection, email, presence_seconds()).slug
+    except NotFound as error:
+        how = "Is it a new client's? Then give the client's name, and both are made."
+        raise NotFound(f"{error.message} {how}") from error
+
+
+def change_client(name: str, asked: ClientChangeIn) -> Changed:
+    """Change settings and lane together or not at all."""
+    change, warnings = None, []
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         if asked.settings:
-            rules.change_settings(connection, client.id, **asked.settings)
+            changes = rules.change_settings(connection, client.id, **asked.settings)
+            if "name" in changes:
+                warnings = namesake_notes(connection, asked.name, client.slug)
         if "queue" in asked.model_fields_set:
             change = _move(connection, client, asked.queue)
         elif "active" in asked.model_fields_set:
             switch = rules.enable if asked.active else rules.rollback
             change = switch(connection, client.id)
     # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
-    return read_detail(client.slug), change
+    return Changed(read_detail(client.slug), change, tuple(warnings))
 
 
 def _move(connection: Connection, client: ClientRow, queue: str) -> LaneChange:
@@ -178,21 +200,22 @@ def _move(connection: Connection, client: ClientRow, queue: str) -> LaneChange:
     return onboarding.onboard(connection, order).change
 
 
-def remove_lane(name: str) -> tuple[ClientDetail, LaneChange | None]:
+def remove_lane(name: str) -> Changed:
     """Take a client's lane away for good; its work goes to the shared one, its keys stay."""
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         change = rules.remove(connection, client.id)
-    return read_detail(client.slug), change
+    return Changed(read_detail(client.slug), change)
 
 
-def add_keys(name: str, keys: Sequence[KeyIn]) -> list[UUID]:
-    """Add keys of a client, all or none; return their ids in the order given."""
+def add_keys(name: str, keys: Sequence[KeyIn]) -> tuple[list[UUID], list[str]]:
+    """Add keys of a client, all or none; return their ids in the order given, and what wants a look."""
     new = as_new_keys(keys)
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         ids = {key.fingerprint: add_key(connection, client.id, key) for key in in_one_order(new)}
-    return [ids[key.fingerprint] for key in new]
+        warnings = shared_with(connection, client.slug, new)
+    return [ids[key.fingerprint] for key in new], warnings
 
 
 def files_of(

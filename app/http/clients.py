@@ -3,11 +3,11 @@
 from apiflask import APIBlueprint
 from flask import Response, make_response
 
-from app.clients.clients import AuditRow, LaneChange
+from app.clients.clients import AuditRow
 from app.clients.message import not_yet, welcome
 from app.http import client_acts as acts
 from app.http.auth import for_operators
-from app.http.client_acts import ClientDetail
+from app.http.client_acts import Changed, ClientDetail
 from app.http.models_clients import (
     ClientChangeIn,
     ClientListIn,
@@ -47,7 +47,7 @@ def onboard_client(json_data: OnboardIn) -> Response:
     done = acts.onboard(json_data)
     detail = acts.read_detail(done.client.slug)
     body = OnboardedOut(
-        **_changed(detail, done.change).model_dump(),
+        **_changed(Changed(detail, done.change, done.warnings)).model_dump(),
         key_ids=[*done.key_ids],
         password=done.password,
     ).model_dump(mode="json")
@@ -88,7 +88,7 @@ def change_client(slug: str, json_data: ClientChangeIn) -> ClientChangedOut:
 
     Work that waits moves at once; what runs finishes where it runs.
     """
-    return _changed(*acts.change_client(slug, json_data))
+    return _changed(acts.change_client(slug, json_data))
 
 
 @clients.delete("/clients/<slug>")
@@ -97,7 +97,7 @@ def change_client(slug: str, json_data: ClientChangeIn) -> ClientChangedOut:
 @clients.doc(security="bearer", responses=[403, 404])
 def remove_lane(slug: str) -> ClientChangedOut:
     """Remove a client's lane. The client, its people, its jobs and its keys stay."""
-    return _changed(*acts.remove_lane(slug))
+    return _changed(acts.remove_lane(slug))
 
 
 @clients.get("/clients/<slug>/history")
@@ -166,8 +166,10 @@ def _detail(detail: ClientDetail) -> ClientDetailOut:
     )
 
 
-def _changed(detail: ClientDetail, change: LaneChange | None) -> ClientChangedOut:
+def _changed(done: Changed) -> ClientChangedOut:
+    has_moved = done.change is not None and done.change.is_change
     return ClientChangedOut(
-        **_detail(detail).model_dump(),
-        change=LaneChangeOut.model_validate(change) if change else None,
+        **_detail(done.detail).model_dump(),
+        change=LaneChangeOut.model_validate(done.change) if has_moved else None,
+        warnings=[*done.warnings],
     )

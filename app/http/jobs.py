@@ -10,15 +10,12 @@ from flask import Response, json, make_response, request
 from app.db.scope import tenant_scope
 from app.http.auth import require_account, require_tenant, signed_in
 from app.http.extensions import broker, dispatch_soon
-from app.http.models import (
-    JobListIn,
-    JobListOut,
-    JobOut,
-    RetriedOut,
-    StatusOut,
-)
+from app.http.models import JobListOut, JobOut, RetriedOut, StatusOut
+from app.http.models_job_acts import JobListIn
 from app.http.pagination import decode_job, encode_job
 from app.jobs import control, queries
+from app.jobs.listing import COUNT_LIMIT, count_by_status
+from app.jobs.listing import list_jobs as list_jobs_of
 from app.jobs.status import get_status
 from app.settings import get_settings
 
@@ -31,18 +28,23 @@ jobs = APIBlueprint("jobs", __name__, url_prefix="/api/enrichment/jobs", tag="Jo
 @jobs.doc(security="bearer")
 @signed_in
 def list_jobs(query_data: JobListIn) -> JobListOut:
-    """List the jobs of the client, newest first."""
+    """List the jobs of the client, newest first; with `counts`, how many of each status there are."""
     tenant_id = require_account().tenant_id
     if tenant_id is None:
-        return JobListOut(jobs=[], next_cursor=None)
+        return JobListOut(jobs=[], next_cursor=None, counts=None, counts_limit=COUNT_LIMIT)
     after = decode_job(query_data.cursor) if query_data.cursor else None
+    wanted = query_data.as_filter()
     with tenant_scope(tenant_id) as connection:
-        found = queries.list_jobs(
-            connection, limit=query_data.limit + 1, after=after, status=query_data.status
-        )
+        found = list_jobs_of(connection, wanted, limit=query_data.limit + 1, after=after)
+        counts = count_by_status(connection, wanted) if query_data.counts else None
     page = found[: query_data.limit]
     following = encode_job(page[-1].id) if len(found) > len(page) else None
-    return JobListOut(jobs=[JobOut.of(job) for job in page], next_cursor=following)
+    return JobListOut(
+        jobs=[JobOut.of(job) for job in page],
+        next_cursor=following,
+        counts=counts,
+        counts_limit=COUNT_LIMIT,
+    )
 
 
 @jobs.get("/<uuid:job_id>")
@@ -101,7 +103,7 @@ def cancel_job(job_id: UUID) -> JobOut:
 @jobs.doc(security="bearer", responses=[409])
 @signed_in
 def retry_job(job_id: UUID) -> RetriedOut:
-    """Verify again the rows for which no verdict could be had."""
+    """Try again the rows for which nothing could be had, also of a dead letter."""
     _, tenant_id = require_tenant()
     with tenant_scope(tenant_id) as connection:
         rows = control.retry_failed(connection, job_id)

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from app.clients.key_audit import reset_key as reset_and_note
+from app.clients.key_notices import enabled_notes, without_key
 from app.clients.key_test import KeyTest
 from app.clients.key_test import test_key as make_test_call
 from app.clients.keys import edit_key
@@ -41,17 +42,26 @@ def _read(connection: Connection, key_id: UUID) -> KeyRow:
     return key
 
 
-def change_key(key_id: UUID, asked: KeyChangeIn) -> KeyRow:
-    """Change what was named of a key and return it."""
+def change_key(key_id: UUID, asked: KeyChangeIn) -> tuple[KeyRow, list[str]]:
+    """Change what was named of a key; return it, and what wants a look."""
     settings = asked.model_dump(exclude={"extra_windows", "enabled"}, exclude_unset=True)
     if "extra_windows" in asked.model_fields_set:
         settings["extra_windows"] = windows(asked)
     if "enabled" in asked.model_fields_set:
         settings["is_enabled"] = asked.enabled
     with acting() as connection:
-        edit_key(connection, key_id, **settings)
+        follows = without_key(connection, key_id) if settings.get("is_enabled") is False else None
+        changes = edit_key(connection, key_id, **settings)
+        is_on = "is_enabled" in changes and asked.enabled
+        warnings = enabled_notes(connection, key_id) if is_on else [follows] if follows else []
     # After the commit: Redis is asked too, and nobody shall wait for it on what was locked.
-    return read_key(key_id)
+    return read_key(key_id), warnings
+
+
+def foresee(key_id: UUID) -> str | None:
+    """Return what follows when a key is switched off or removed; None: its client's others go on."""
+    with system_scope() as connection:
+        return without_key(connection, key_id)
 
 
 def remove_key(key_id: UUID) -> None:

@@ -7,7 +7,7 @@ from apiflask import APIBlueprint
 from app.http import client_acts, key_acts
 from app.http.auth import for_operators
 from app.http.models_keys import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
-from app.http.models_operators import KeyOut
+from app.http.models_operators import KeyChangedOut, KeyOut
 
 keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
 
@@ -19,17 +19,19 @@ keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
 @keys.doc(security="bearer", responses=[403, 404, 409])
 def add_keys(slug: str, json_data: KeysIn) -> KeysAddedOut:
     """Add keys of a client, all of them or none. Workers use them within seconds."""
-    return KeysAddedOut(key_ids=client_acts.add_keys(slug, json_data.keys))
+    key_ids, warnings = client_acts.add_keys(slug, json_data.keys)
+    return KeysAddedOut(key_ids=key_ids, warnings=warnings)
 
 
 @keys.patch("/keys/<uuid:key_id>")
 @for_operators
 @keys.input(KeyChangeIn)
-@keys.output(KeyOut)
-@keys.doc(security="bearer", responses=[403, 404])
-def change_key(key_id: UUID, json_data: KeyChangeIn) -> KeyOut:
+@keys.output(KeyChangedOut)
+@keys.doc(security="bearer", responses=[403, 404, 409])
+def change_key(key_id: UUID, json_data: KeyChangeIn) -> KeyChangedOut:
     """Change a key's limits or notes, or switch it off or on."""
-    return KeyOut.model_validate(key_acts.change_key(key_id, json_data))
+    key, warnings = key_acts.change_key(key_id, json_data)
+    return KeyChangedOut(**KeyOut.model_validate(key).model_dump(), warnings=warnings)
 
 
 @keys.delete("/keys/<uuid:key_id>")

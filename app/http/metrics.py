@@ -84,16 +84,27 @@ def _of_lanes(lanes: list[LaneRow]) -> Iterator[Metric]:
 
 def _of_keys(keys: list[KeyRow]) -> Iterator[Metric]:
     labels = ["key", "tenant", "provider"]
-    used = GaugeMetricFamily("laneway_key_used_today", "Calls of the key's day.", labels=labels)
+    used = GaugeMetricFamily(
+        "laneway_key_used_today", "Calls made of the key's day.", labels=labels
+    )
+    reserved = GaugeMetricFamily(
+        "laneway_key_reserved_today", "Calls reserved: what the daily limit counts.", labels=labels
+    )
+    spacing = GaugeMetricFamily(
+        "laneway_key_spacing_multiplier", "Spacing widened after answers 429.", labels=labels
+    )
     healthy = GaugeMetricFamily("laneway_key_healthy", "1: circuit closed.", labels=labels)
     throttled = GaugeMetricFamily("laneway_key_throttled", "Answers 429 so far.", labels=labels)
     for key in keys:
         names = [str(key.id or f"environment …{key.hint}"), key.tenant or "", key.provider]
         used.add_metric(names, key.used_today)
+        if key.reserved_today is not None:
+            reserved.add_metric(names, key.reserved_today)
         throttled.add_metric(names, key.throttled_count)
+        spacing.add_metric(names, key.spacing_multiplier)
         if key.health != "unknown":
             healthy.add_metric(names, float(key.health == "closed"))
-    yield from (used, healthy, throttled)
+    yield from (used, reserved, healthy, throttled, spacing)
 
 
 def _of_parts(parts: list[SharedPart]) -> Metric:

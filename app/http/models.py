@@ -8,18 +8,27 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
 )
 
+from app.http.model_bases import Input, Out
 from app.jobs.queries import JobView
 from app.jobs.status import JobStatus
 
-Verdict = Literal["valid", "invalid", "catch_all", "unknown", "found", "partial", "not_found"]
+Verdict = Literal[
+    "valid",
+    "invalid",
+    "catch_all",
+    "unknown",
+    "found",
+    "partial",
+    "not_found",
+    "done",
+    "skipped",
+]
 JobState = Literal[
     "scheduled",
     "pending",
@@ -39,27 +48,6 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-class Input(BaseModel):
-    """What is sent must be known: a misspelt parameter is an error, not ignored."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_nul(cls, value: object) -> object:
-        """PostgreSQL has no text with NUL in it."""
-        texts = value if isinstance(value, list) else [value]
-        if any(isinstance(text, str) and "\x00" in text for text in texts):
-            raise ValueError("holds a NUL character")
-        return value
-
-
-class Out(BaseModel):
-    """Read from the plain values of the domain."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
 class LoginIn(Input):
     model_config = ConfigDict(extra="forbid")
 
@@ -71,12 +59,6 @@ class TokenOut(Out):
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme, RFC 6750
     expires_in: int = Field(description="Seconds.")
-
-
-class JobListIn(Input):
-    cursor: Annotated[Cursor | None, BeforeValidator(_empty_is_none)] = None
-    limit: int = Field(default=25, ge=1, le=100)
-    status: Annotated[JobState | None, BeforeValidator(_empty_is_none)] = None
 
 
 class ResultListIn(Input):
@@ -150,6 +132,10 @@ class RetriedOut(JobOut):
 class JobListOut(Out):
     jobs: list[JobOut]
     next_cursor: str | None
+    counts: dict[JobState, int] | None = Field(
+        description="By status, among the jobs that the filter without its status fits; when asked for."
+    )
+    counts_limit: int = Field(description="Counting stops here: this many, or more.")
 
 
 class StatusLaneOut(Out):

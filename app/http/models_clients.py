@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from app.http.models import Input
+from app.http.model_bases import Input
 from app.http.models_keys import Count, KeyIn, Notes, Optional
 
 KeyPolicy = Literal["own", "platform", "own_then_platform"]

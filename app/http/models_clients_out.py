@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.http.models import Out
+from app.http.model_bases import Out
 from app.http.models_clients import KeyPolicy, WorkerFormat
-from app.http.models_operators import KeyOut
+from app.http.models_operators import HoldOut, KeyOut
 
 
 class ClientLaneOut(Out):
@@ -21,6 +21,7 @@ class ClientLaneOut(Out):
     changed_at: datetime | None
     unattended_since: datetime | None = Field(description="Work and no worker since.")
     fallback_since: datetime | None = Field(description="On the shared lane for want of a worker.")
+    hold: HoldOut | None = Field(description="Why nothing of it is released; null: it isn't held.")
     notes: str | None
 
 
@@ -93,6 +94,7 @@ class LaneChangeOut(Out):
     from_queue: str
     to_queue: str
     chunks_moved: int = Field(description="Chunks that waited and go to the new lane.")
+    chunks_running: int = Field(description="Chunks that run and finish where they are.")
 
 
 class ClientDetailOut(Out):
@@ -104,6 +106,7 @@ class ClientDetailOut(Out):
 
 class ClientChangedOut(ClientDetailOut):
     change: LaneChangeOut | None = Field(description="null: the lane is what it was.")
+    warnings: list[str] = Field(description="What was done all the same and wants a look.")
 
 
 class OnboardedOut(ClientChangedOut):

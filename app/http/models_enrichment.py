@@ -19,7 +19,7 @@ from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
 
 from app.enrichment.submit import MOST_LEADS
-from app.http.models import Input
+from app.http.model_bases import Input
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=200)]

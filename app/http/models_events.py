@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from app.http.models import Input, _empty_is_none
+from app.http.model_bases import Input
+from app.http.models import _empty_is_none
 
 
 class EventsIn(Input):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from app.http.models import Input, Out
+from app.http.model_bases import Input, Out
 from routing.rate_limits.limits import MAX_WINDOW_CALLS
 
 SHORTEST_SECRET, LONGEST_SECRET = 8, 512
@@ -96,6 +96,7 @@ class KeysIn(Input):
 
 class KeysAddedOut(Out):
     key_ids: list[UUID]
+    warnings: list[str] = Field(description="What was done all the same and wants a look.")
 
 
 class KeyTestOut(Out):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.http.models import Out
+from app.http.model_bases import Out
 
 
 class AdviceOut(Out):
@@ -20,6 +20,21 @@ class AdviceOut(Out):
         description="The keys can't drain the backlog within the target."
     )
     text: str | None
+
+
+class HoldOut(Out):
+    """Why nothing of a client is released at present."""
+
+    reason: str
+    since: datetime
+    until: datetime = Field(description="When it goes on by itself.")
+    text: str
+    remedy: str = Field(description="What ends it sooner.")
+
+
+class HeldClientOut(Out):
+    slug: str
+    hold: HoldOut
 
 
 class LaneOut(Out):
@@ -48,6 +63,10 @@ class LaneOut(Out):
     unattended_seconds: float | None
     fallback_since: datetime | None
     fallback_tenants: list[str] = Field(description="Clients that use the shared lane meanwhile.")
+    held_tenants: int = Field(
+        description="Clients on it that are held, but for the moments between two calls."
+    )
+    holds: list[HeldClientOut] = Field(description="The first 20 of them to go on.")
     advice: AdviceOut
 
 
@@ -73,14 +92,20 @@ class KeyOut(Out):
     window_seconds: int
     daily_limit: int | None
     enabled: bool
-    used_today: int
+    used_today: int = Field(description="Calls made since the key's day began.")
+    reserved_today: int | None = Field(
+        description="Calls reserved since then: what the daily limit counts; null: not known."
+    )
     health: Literal["closed", "open", "half_open", "unknown", "unusable"] = Field(
-        description="unusable: its limits can't be, so workers pass it over; `why` has what is wrong."
+        description="unusable: its limits can't be, or its secret can't be read, so workers pass it over; `why` says it."
     )
     since: datetime | None
     why: str | None
     next_free_at: datetime | None
     throttled_count: int
+    spacing_multiplier: float = Field(
+        description="By how much its spacing is widened after answers 429."
+    )
     source: Literal["database", "environment"] = Field(
         description="environment: carried by a live worker, and then in force for its client."
     )
@@ -88,6 +113,12 @@ class KeyOut(Out):
     extra_windows: list[dict[str, int]] = Field(description="requests in seconds.")
     reset_hour: int = Field(description="UTC; the day begins.")
     in_force: bool = Field(description="Whether a worker that serves the client now would use it.")
+
+
+class KeyChangedOut(KeyOut):
+    warnings: list[str] = Field(
+        description="Who else has the key that was switched on; what its client does without the one switched off."
+    )
 
 
 class KeyListOut(Out):

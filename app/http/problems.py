@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from app.db.refusals import GAVE_WAY, overtaken
 from app.errors import LanewayError
 
 log = structlog.get_logger(__name__)
@@ -127,6 +128,10 @@ def _field(place: Sequence[object]) -> str:
 
 def _from_database(error: Exception) -> Problem:
     state = getattr(getattr(error, "orig", None), "pgcode", None)
+    if state in GAVE_WAY:
+        # The database is there and well: whoever asks again at once gets through.
+        log.warning("request_overtaken", sqlstate=state)
+        return _from_laneway(overtaken())
     lost = isinstance(error, PoolTimeout) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 
 from app.errors import InvalidInput
-from app.http.models import Input
+from app.http.model_bases import Input
 from app.http.multipart import Fields
 from app.http.problems import field_errors
 from app.jobs.webhook_url import check_webhook_url

@@ -1,5 +1,8 @@
-"""What people do to a job: cancel it, retry what failed."""
+"""What people do to a job: cancel it, retry what failed, change how it is treated."""
 
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -36,14 +39,40 @@ def cancel(connection: Connection, job_id: UUID) -> None:
 
 
 def retry_failed(connection: Connection, job_id: UUID) -> int:
-    """Verify again the rows for which no verdict could be had; return how many.
+    """Try again the rows for which no verdict could be had; return how many.
 
     Raises `NotFound`, or `Conflict` when the job is still running or nothing in it failed.
     """
     status = _status(connection, job_id)
-    if status != "completed":
+    if status not in ("completed", "dead_letter"):
         raise Conflict(f"The job is {status}; what failed can be retried once it is completed.")
     rows = int(connection.execute(text("SELECT ledger_retry(:job)"), {"job": job_id}).scalar_one())
     if rows == 0:
         raise Conflict("No row of this job failed, so there is nothing to retry.")
     return rows
+
+
+def edit(connection: Connection, job_id: UUID, changes: Mapping[str, Any]) -> None:
+    """Change `priority`, `webhook_url`, `tags` or `scheduled_for` of a job; work that was not released yet follows.
+
+    Raises `NotFound`, or `Conflict` when the job has ended, or has begun and its time was to be changed.
+    """
+    told = json.dumps(dict(changes), default=str)
+    how = connection.execute(
+        text("SELECT ledger_edit(:job, CAST(:changes AS jsonb))"),
+        {"job": job_id, "changes": told},
+    ).scalar_one()
+    if how == "unknown":
+        raise NotFound("There is no such job.")
+    if how == "ended":
+        raise Conflict("The job has ended already, so there is nothing left to change.")
+    if how == "begun":
+        raise Conflict("The job has begun already, so its time can't be changed.")
+
+
+def label(connection: Connection, job_id: UUID, tags: Sequence[str]) -> None:
+    """Give a job other tags, whatever its status."""
+    connection.execute(
+        text("UPDATE jobs SET tags = :tags, updated_at = clock_timestamp() WHERE id = :job"),
+        {"job": job_id, "tags": list(tags)},
+    )

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, Row, text
 
 from app.jobs.advice import Advice, Assumptions, Load, advise, drain_seconds
+from app.jobs.holds import HeldClient, read_holds, resumes_at
 from app.jobs.lane_keys import KeyBook, LaneKeys
 from routing.queues import DEDICATED_PREFIX, VERIFICATION
 
@@ -30,6 +31,10 @@ _WORKERS = text("""
 """)
 
 
+#: When the platform's keys are spent, everybody on the shared lane is held, for the same reason.
+MOST_HOLDS = 20
+
+
 class QueueLengths(Protocol):
     """What is needed of a Redis client."""
 
@@ -43,6 +48,8 @@ class LaneRow:
     rates are rows (calls) a second; `keys` counts the keys that the lane's clients may use. `rows_left` have no answer
     yet (None: not known before a list is read); `drain_seconds` is how long they take as it goes, or would go with the
     keys' rate. `unattended_since`: work, and no live worker. `fallback_tenants` left it for the shared lane meanwhile.
+    `held_until` and `held_reason` are the first hold of any client on it, also one of a moment; `held_tenants` counts those to
+    tell of, and `holds` are the first of them to end, `MOST_HOLDS` at most.
     """
 
     queue: str
@@ -68,6 +75,8 @@ class LaneRow:
     unattended_seconds: float | None
     fallback_since: datetime | None
     fallback_tenants: list[str]
+    held_tenants: int
+    holds: list[HeldClient]
     advice: Advice
 
     @property
@@ -91,6 +100,7 @@ class _Seen:
     rate: float | None
     left_at: datetime | None
     keys: LaneKeys | None
+    holds: list[HeldClient]
 
 
 def lane_overview(
@@ -111,6 +121,7 @@ def lane_overview(
     workers = {row.queue: row for row in connection.execute(_WORKERS, presence | names)}
     book = KeyBook(connection, presence_seconds)
     lengths = _lengths(redis, {row.queue for row in rows})
+    holds = read_holds(connection)
     seen = [
         _Seen(
             is_own=row.queue in own,
@@ -119,6 +130,7 @@ def lane_overview(
             rate=getattr(workers.get(row.queue), "rate", None),
             left_at=getattr(workers.get(row.queue), "left_at", None),
             keys=book.keys_for(row.tenants or ()) if row.kind in per_tenant else None,
+            holds=[h for h in holds if h.queue == row.queue] if row.kind in per_tenant else [],
         )
         for row in rows
     ]
@@ -154,12 +166,14 @@ def _lane(row: Row[Any], seen: _Seen, sharing: int, given: Assumptions) -> LaneR
         rate_per_second=None if seen.rate is None else round(float(seen.rate), 1),
         keys=keys.count if keys else 0,
         keys_per_second=keys.per_second if keys else None,
-        held_until=row.held_until,
+        held_until=resumes_at(row.held_reason, row.held_until) if row.held_until else None,
         held_reason=row.held_reason,
         unattended_since=unattended,
         unattended_seconds=None if unattended is None else _seconds(row.at - unattended),
         fallback_since=seen.watch.fallback_since if seen.watch else None,
         fallback_tenants=list(seen.watch.fallback_tenants or ()) if seen.watch else [],
+        held_tenants=len(seen.holds),
+        holds=seen.holds[:MOST_HOLDS],
         advice=advise(_load(row, seen), counted, given),
     )
 

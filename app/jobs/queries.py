@@ -1,4 +1,4 @@
-"""What people see of jobs: one, or a page of them. Read inside a tenant's scope.
+"""What people see of a job. Read inside a tenant's scope.
 
 A job's row counts ended chunks only; the view `job_overview` adds what the open ones have recorded so far.
 """
@@ -69,16 +69,6 @@ _MOVING = text("""
     SELECT DISTINCT job_id FROM chunks
     WHERE progress_at > clock_timestamp() - make_interval(secs => :seconds) AND tenant_id = laneway_tenant() LIMIT :n
 """)
-#: The page first, then what there is to say about its jobs.
-_LIST = text("""
-    SELECT v.* FROM (
-        SELECT id FROM jobs
-        WHERE tenant_id = laneway_tenant()
-          AND (CAST(:after AS uuid) IS NULL OR id < CAST(:after AS uuid))
-          AND (CAST(:status AS text) IS NULL OR status = :status)
-        ORDER BY id DESC LIMIT :n
-    ) page JOIN job_overview v ON v.id = page.id ORDER BY v.id DESC
-""")
 
 
 def view_of(row: Row[Any]) -> JobView:
@@ -126,11 +116,3 @@ def moving_jobs(connection: Connection, *, seconds: float, limit: int) -> list[U
     """Return up to `limit` jobs for which rows were recorded in the last seconds."""
     found = connection.execute(_MOVING, {"seconds": seconds, "n": limit})
     return list(found.scalars())
-
-
-def list_jobs(
-    connection: Connection, *, limit: int, after: UUID | None = None, status: str | None = None
-) -> list[JobView]:
-    """Return up to `limit` jobs, newest first, those older than `after`."""
-    rows = connection.execute(_LIST, {"after": after, "status": status, "n": limit})
-    return [view_of(row) for row in rows]

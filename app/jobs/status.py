@@ -4,15 +4,15 @@ The rate is what was recorded in the last ten seconds, counted by the ledger its
 everybody who asks, and needs no poll before. "Slow" is told from "stuck", and both from waiting for a known reason.
 """
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
 from app.errors import NotFound
+from app.jobs.holds import resumes_at, round_up
 from app.jobs.queries import JobView, view_of
 
 Health = Literal["ok", "slow", "stuck", "waiting", "ended"]
@@ -171,7 +171,7 @@ def _without_worker(connection: Connection, row: Row[Any], presence_seconds: flo
     ).scalar_one_or_none()
     if at is None:
         return Waiting("no_worker", nobody)
-    when = f"at {_round_up(at, 60):%H:%M} UTC" if at > row.at else "in a moment"
+    when = f"at {round_up(at, 60):%H:%M} UTC" if at > row.at else "in a moment"
     return Waiting("no_worker", f"{nobody}; the shared lane takes over {when}", at)
 
 
@@ -190,19 +190,13 @@ def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | 
 
 def _from_hold(reason: str, until: datetime) -> Waiting:
     """Put the limiter's reason (`routing.rate_limits`, as kept in `lane_holds`) into words."""
-    # Rounded up: the moment was carried from Redis' clock and may miss the full hour by a hair.
-    at = f"{_round_up(until, 60):%H:%M} UTC"
+    ends = resumes_at(reason, until)
     if reason == "daily_quota":
-        return Waiting("daily_quota", f"daily quota, resumes {at}", until)
+        return Waiting("daily_quota", f"daily quota, resumes {ends:%H:%M} UTC", ends)
     if reason == "circuit_open":
-        return Waiting("circuit_open", f"the provider refused the keys; next try {at}", until)
+        return Waiting(
+            "circuit_open", f"the provider refused the keys; next try {ends:%H:%M} UTC", ends
+        )
     if reason == "no_keys":
         return Waiting("no_keys", "there is no enabled key for this client")
-    return Waiting(
-        "window", f"the keys' limits, next call {_round_up(until, 1):%H:%M:%S} UTC", until
-    )
-
-
-def _round_up(moment: datetime, seconds: int) -> datetime:
-    whole = math.ceil(moment.timestamp() / seconds) * seconds
-    return datetime.fromtimestamp(whole, UTC)
+    return Waiting("window", f"the keys' limits, next call {ends:%H:%M:%S} UTC", ends)

@@ -66,13 +66,13 @@ class VerificationRun(ChunkRun[str]):
             return None
 
     async def _call(self, item_no: int, email: str, pool: KeyPool, grant: Grant) -> Outcome | None:
-        self._departs(pool, grant)
+        began, name = self._departs(pool, grant), self._provider.name
         try:
             answer = await self._provider.verify(email, grant.key.secret.get_secret_value())
         except ProviderError as error:
-            await self._report(pool, grant, error)
+            await self._report(name, began, pool, grant, error)
             return self._fail(item_no, error)
-        await self._report(pool, grant, None)
+        await self._report(name, began, pool, grant, None)
         return self._conclude(item_no, answer)
 
     def _conclude(self, item_no: int, answer: Answer) -> Outcome:

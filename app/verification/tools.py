@@ -7,7 +7,7 @@ from app.verification.provider import VerificationProvider
 from app.work.tools import PoolFor, Tools
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VerificationTools(Tools):
     """With the checks that cost nothing, the provider, and the keys that serve a client with it."""
 

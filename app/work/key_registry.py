@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -108,7 +109,7 @@ class KeyRegistry:
         self._loading: dict[UUID, asyncio.Lock] = {}
         self._edits = 0
         #: Keys of which was said that they can't be used, each by its version.
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[tuple[str, datetime]] = set()
 
     @staticmethod
     def policy(settings: Settings) -> LimitPolicy:
@@ -213,15 +214,33 @@ class KeyRegistry:
         return _Choice(f"{self._provider}:platform", self._usable(rows), weight)
 
     def _usable(self, rows: Sequence[Row[Any]]) -> list[ProviderKey]:
-        """Return the keys without those whose limits can't be: the others of the list go on."""
-        keys = []
-        for key in map(stored_key, rows):
+        """Return the keys without those that can't be used, for their limits or their secret: the others go on.
+
+        Raises `Misconfigured` where no key is left for want of a secret that can be read: this process may have other
+        ENCRYPTION_KEYS than the rest, and must not have the client held as if it had no key.
+        """
+        keys: list[ProviderKey] = []
+        unreadable: Misconfigured | None = None
+        for row in rows:
+            try:
+                key = stored_key(row)
+            except Misconfigured as error:
+                unreadable = error
+                self._tell(row, error)
+                continue
             try:
                 _ = key.limits
             except Misconfigured as error:
-                if (key.fingerprint, key.version) not in self._told:
-                    self._told.add((key.fingerprint, key.version))
-                    log.error("key_not_usable", key=f"…{key.hint}", detail=error.message)
+                self._tell(row, error)
             else:
                 keys.append(key)
+        if unreadable is not None and not keys:
+            raise unreadable
         return keys
+
+    def _tell(self, row: Row[Any], error: Misconfigured) -> None:
+        """Log once of each version of a key that it can't be used."""
+        version = (row.fingerprint, row.updated_at)
+        if version not in self._told:
+            self._told.add(version)
+            log.error("key_not_usable", key=f"…{row.hint}", detail=error.message)

@@ -195,13 +195,26 @@ class ChunkRun(ABC, Generic[Item]):
         self._held = Hold.of(throttled, self._clock)
         self._halt("throttled")
 
-    def _departs(self, pool: KeyPool, grant: Grant) -> None:
-        """Count the call that the present task is about to make, and have the moment noted at which it leaves."""
+    def _departs(self, pool: KeyPool, grant: Grant) -> float:
+        """Count the call that the present task is about to make, and have the moment noted at which it leaves.
+
+        Returns the monotonic moment, for `_report`.
+        """
         self._tools.on_call(grant.key.fingerprint)
         departed.set(partial(pool.note_sent, grant))
+        return time.monotonic()
 
-    async def _report(self, pool: KeyPool, grant: Grant, error: ProviderError | None) -> None:
-        """Tell the limits how the call with this key went."""
+    async def _report(
+        self, provider: str, began: float, pool: KeyPool, grant: Grant, error: ProviderError | None
+    ) -> float:
+        """Tell figures and limits how the call with this key went; return how long it took, in ms."""
+        ms = 1e3 * (time.monotonic() - began)
+        self._tools.on_answer(self._lease.tenant_id, provider, ms, error)
+        await self._tell_limits(pool, grant, error)
+        return ms
+
+    @staticmethod
+    async def _tell_limits(pool: KeyPool, grant: Grant, error: ProviderError | None) -> None:
         if error is None:
             await pool.report(grant, "clean")
         else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from app.provider_errors import ProviderError
 from app.settings import Settings
 from routing.key_pool import KeyPool
 
@@ -19,7 +20,11 @@ class InThread(Protocol):
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-@dataclass(frozen=True)
+def ignore_answer(_tenant: UUID, _provider: str, _ms: float, _error: ProviderError | None) -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tools:
     """Collaborators of a chunk's run. `drain_by` answers the monotonic time by which the process must have let go, or None."""
 
@@ -29,3 +34,5 @@ class Tools:
     drain_by: Callable[[], float | None]
     on_recorded: Callable[[int], Any]
     on_call: Callable[[str], Any]
+    #: Told how each call went: the client, the provider, milliseconds, and the error, if there was one.
+    on_answer: Callable[[UUID, str, float, ProviderError | None], Any] = ignore_answer

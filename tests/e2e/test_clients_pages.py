@@ -225,7 +225,9 @@ def test_settings_are_saved_or_what_is_wrong_is_said(visitor: Visitor) -> None:
     page.get_by_role("button", name="Save the settings").click()
     expect(page.get_by_label("Fall back after")).to_have_value("")
     changes = page.get_by_role("region", name="History of this client").get_by_role("row")
-    expect(changes.nth(1)).to_contain_text("fallback after seconds 60 → nothing")
+    expect(changes.nth(1)).to_contain_text(
+        "seconds without a worker before it falls back 60 → none"
+    )
 
 
 def test_nobody_but_operators_sees_clients(visitor: Visitor) -> None:

@@ -5,6 +5,7 @@ import re
 import pytest
 from flask import Flask, request
 
+from app.crypto import encrypt
 from app.factory import create_app
 from app.settings import get_settings
 from tests.factories import (
@@ -64,8 +65,8 @@ def test_lanes_and_keys_for_operators(web: Web, acme: Tenant, person: Person) ->
     make_job(acme, 30, chunk_rows=10)
     owner_sql(
         """INSERT INTO api_keys (tenant_id, fingerprint, secret_encrypted, hint, spacing_ms, requests_per_window, daily_limit)
-           VALUES (:t, :f, 'x', '1234', 125, 165, 1000)""",
-        {"t": acme.id, "f": acme.slug.replace("-", "")},
+           VALUES (:t, :f, :s, '1234', 125, 165, 1000)""",
+        {"t": acme.id, "f": acme.slug.replace("-", ""), "s": encrypt("mt_abc123xyz1234")},
     )
     operator = web.caller(make_person(role="operator"))
     [lane] = [

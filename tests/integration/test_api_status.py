@@ -82,14 +82,15 @@ def test_open_chunks_count_before_they_end(ann: Caller, acme: Tenant) -> None:
     record(acme, first, {1: "valid", 2: "unknown"}, failures=[2])
     found = status(ann, job)
     assert (found["total"], found["done"], found["failed"]) == (6, 3, 1)
-    assert found["counts"] == {"valid": 2, "invalid": 0, "catch_all": 0, "unknown": 1}
+    assert {k: n for k, n in found["counts"].items() if n} == {"valid": 2, "unknown": 1}
     assert found["duplicate_rows"] == 1
     record(acme, first, {3: "invalid"})
     finish(acme, first)
     record(acme, lease_chunk(acme, job), {4: "catch_all"})
     found = status(ann, job)
     assert found["done"] == 5
-    assert found["counts"] == {"valid": 2, "invalid": 1, "catch_all": 1, "unknown": 1}
+    told = {"valid": 2, "invalid": 1, "catch_all": 1, "unknown": 1}
+    assert {k: n for k, n in found["counts"].items() if n} == told
     listed = ann.get(JOBS).json["jobs"][0]
     assert (listed["done"], listed["counts"]) == (found["done"], found["counts"])
 

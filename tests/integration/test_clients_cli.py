@@ -242,9 +242,10 @@ def test_worker_and_message_are_printed(cli: FlaskCliRunner, person: Person) -> 
         )
     ]
     assert kinds == ["Secret", "Deployment"]
-    message = run(cli, "clients", "message", slug).output
-    assert message.startswith("Subject: ")
-    assert "691,200 verifications/day" in message
+    told = run(cli, "clients", "message", slug)
+    assert told.stdout.startswith("Subject: ")
+    assert "691,200 verifications/day" in told.stdout
+    assert f"Not true yet of {slug}: no worker serves {lane_of(person)}." in told.stderr
 
 
 def test_changes_are_told(cli: FlaskCliRunner, person: Person) -> None:
@@ -322,8 +323,8 @@ def test_a_key_is_tried_and_let_go_on(
         told = run(cli, "clients", "history", person.email).output.splitlines()[:3]
         assert [line.split("\t")[4] for line in told] == ["key.reset", "key.tested", "key.tested"]
         assert {line.split("\t")[2] for line in told} == {f"cli:{getpass.getuser()}"}
-        assert '"outcome": "provider_unauthorized"' in told[1]
-        assert '"outcome": "valid"' in told[2]
+        assert "Key …w012 tested: did not pass, provider unauthorized" in told[1]
+        assert "Key …z789 tested: passed, valid" in told[2]
         # Neither a secret (`run` looks for them) nor the address that was asked about.
         assert "ok-a@example.com" not in "".join(told)
     finally:

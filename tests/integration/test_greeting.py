@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.db.scope import system_scope
 from app.errors import Misconfigured
@@ -114,8 +115,12 @@ def test_each_lane_that_does_not_fit_is_a_warning(clients: World, become: Any) -
     )
     both = f"{person_of(clients, 'acme')},{person_of(clients, 'birch')}"
     become(both, f"{ACME},verification-queue:client-other")
-    found, [none, other] = check_clients(dedicated_lanes(get_settings()))
+    found = check_clients(dedicated_lanes(get_settings()))
     assert [client.tenant_slug for client in found] == ["acme", "birch"]
+    with capture_logs() as said:
+        assert greet([ACME, "verification-queue:client-other"]).mode == "dedicated"
+    none, other = (
+        event["detail"] for event in said if event["event"] == "dedicated_queue_mismatch"
+    )
     assert "The client acme has no active dedicated row" in none
     assert f"The client birch is routed to {BIRCH}" in other
-    assert greet([ACME, "verification-queue:client-other"]).mode == "dedicated"

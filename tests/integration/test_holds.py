@@ -179,3 +179,29 @@ def test_a_reset_gives_no_spent_day_back(acme: World) -> None:
     assert give_back(acme, lease, noticed_at=datetime.now(UTC) + timedelta(seconds=1))
     run(acme, "SELECT key_was_reset(id, 'closed') FROM api_keys")
     assert acme.release() == []
+
+
+def test_a_hold_that_goes_on_for_the_same_reason_keeps_its_beginning(acme: World) -> None:
+    add_key(acme)
+
+    def hold(reason: str) -> object:
+        run(acme, "UPDATE lane_holds SET until = now() - interval '2 seconds'")
+        lease = begin(acme)
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        with acme.scope("acme") as c:
+            assert ledger.hold_lane(c, lease, now + MIDNIGHT, reason, noticed_at=now)
+            ledger.put_back(c, lease, lease.run_at)
+        return acme.rows("SELECT created_at FROM lane_holds")[0]["created_at"]
+
+    first = hold("circuit_open")
+    assert hold("circuit_open") == first
+    second = hold("daily_quota")
+    assert second != first
+    run(acme, "UPDATE lane_holds SET created_at = now() - interval '1 hour'")
+    run(acme, "UPDATE lane_holds SET until = now() - interval '5 minutes'")
+    lease = begin(acme)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    with acme.scope("acme") as c:
+        assert ledger.hold_lane(c, lease, now + MIDNIGHT, "daily_quota", noticed_at=now)
+    old = acme.rows("SELECT created_at < now() - interval '1 minute' AS old FROM lane_holds")
+    assert not old[0]["old"], "between the two it was free"

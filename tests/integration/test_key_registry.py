@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from app.crypto import encrypt, fingerprint
 from app.db.scope import system_scope
+from app.errors import Misconfigured
 from app.jobs.provider_keys import key_overview
 from app.work.key_forms import ENVIRONMENT_PROVIDER as PROVIDER
 from app.work.key_registry import KeyRegistry
@@ -257,6 +258,49 @@ def test_a_key_with_impossible_limits_takes_no_other_with_it(
     assert health == "unusable"
     assert "at most 100,000 calls" in str(why)
     assert {health for hint, (health, _) in shown.items() if hint != "z789"} == {"unknown"}
+
+
+def spoil(world: World, secret: str) -> None:
+    """Let a stored secret be one that ENCRYPTION_KEYS can't read."""
+    with world.owner.begin() as c:
+        c.execute(
+            text(
+                "UPDATE api_keys SET secret_encrypted = 'x', hint = 'lost' WHERE fingerprint = :f"
+            ),
+            {"f": fingerprint(PROVIDER, secret)},
+        )
+
+
+def test_a_secret_that_cant_be_read_takes_no_other_key_with_it(
+    clients: World, redis_url: str
+) -> None:
+    tenant = clients.tenants["owner"]
+    add_key(clients, tenant, "unreadable-key")
+    spoil(clients, "unreadable-key")
+
+    async def act(registry: KeyRegistry) -> None:
+        assert keys_of(await registry.pool_for(tenant)) == named("owners-key")
+        registry.invalidate()
+        await registry.pool_for(tenant)
+
+    with capture_logs() as said:
+        with_registry(act, redis_url)
+    [line] = [line for line in said if line["event"] == "key_not_usable"]
+    assert (line["key"], "ENCRYPTION_KEYS" in line["detail"]) == ("…lost", True)
+
+
+def test_where_no_secret_can_be_read_the_process_says_so_instead_of_having_no_key(
+    clients: World, redis_url: str
+) -> None:
+    """With other ENCRYPTION_KEYS than the rest it would else have the client held for all."""
+    spoil(clients, "owners-key")
+
+    async def act(registry: KeyRegistry) -> None:
+        with pytest.raises(Misconfigured):
+            await registry.pool_for(clients.tenants["owner"])
+        assert keys_of(await registry.pool_for(clients.tenants["guest"])) == named("platform-key")
+
+    with_registry(act, redis_url)
 
 
 def test_a_pool_is_kept_while_one_of_its_clients_uses_it(clients: World, redis_url: str) -> None:

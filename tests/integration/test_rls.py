@@ -80,6 +80,10 @@ def acme(app: Engine) -> Tenant:
         values,
     )
     owner_sql(
+        "INSERT INTO call_figures (tenant_id, minute, provider) VALUES (:t, now(), 'hunter')",
+        values,
+    )
+    owner_sql(
         "INSERT INTO lookup_finds (tenant_id, job_id, item_no, email, data) VALUES (:t, :j, 1, 'a@b.c', '{}')",
         values,
     )

@@ -191,7 +191,7 @@ def by_adding(world: World, keys: list[NewKey]) -> list[UUID]:
     asked = [KeyIn(secret=key.secret) for key in keys]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_acts, "acting", system_scope)
-        return client_acts.add_keys("acme", asked)
+        return client_acts.add_keys("acme", asked)[0]
 
 
 @pytest.mark.parametrize("adding", [by_onboarding, by_adding])

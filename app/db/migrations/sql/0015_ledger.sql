@@ -159,7 +159,7 @@ BEGIN
           AND NOT (c.kind = 'enrich' AND EXISTS (SELECT 1 FROM lookup_finds f
               WHERE f.job_id = c.job_id AND f.item_no = coalesce(d.duplicate_of, i.item_no)))
           -- And a chunk that verifies what was found has nothing to say about the others.
-          AND NOT (c.kind = 'verify' AND (SELECT j.params ->> 'then' FROM jobs j WHERE j.id = c.job_id) = 'verify'
+          AND NOT (c.kind = 'verify' AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = c.job_id AND j.params ->> 'then' = 'verify')
               AND NOT EXISTS (SELECT 1 FROM lookup_finds f
                   WHERE f.job_id = c.job_id AND f.item_no = coalesce(d.duplicate_of, i.item_no)))
         ON CONFLICT (job_id, item_no) DO NOTHING;

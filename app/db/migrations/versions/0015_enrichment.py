@@ -8,7 +8,7 @@ from alembic import op
 from app.db.migrations.sql_files import run_sql
 
 revision = "0015"
-down_revision = "0012"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
