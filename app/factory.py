@@ -24,6 +24,7 @@ from app.http.live.hub import EventHub
 from app.http.login import login
 from app.http.metrics import metrics
 from app.http.results import results
+from app.http.timeline import timeline
 from app.http.uploads import uploads
 from app.logs import configure_logging
 from app.settings import Settings, get_settings
@@ -39,6 +40,7 @@ BLUEPRINTS = (
     job_acts,
     enrichment_jobs,
     events,
+    timeline,
     results,
     lanes,
     clients,
