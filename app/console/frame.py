@@ -52,7 +52,11 @@ def _viewer() -> dict[str, object]:
         return {"viewer": None}
     menu = []
     if account.tenant_id is not None:
-        menu += [("console.jobs", "Jobs"), ("console.upload", "Upload")]
+        menu += [
+            ("console.jobs", "Jobs"),
+            ("console.dashboard", "Dashboard"),
+            ("console.upload", "Upload"),
+        ]
     if account.is_operator:
         menu += [
             ("console.clients", "Clients"),
