@@ -24,6 +24,7 @@ NAMES = (
     "ingest",
     "verify",
     "polling",
+    "viewers",
     "flood",
     "fairness",
     "keys",

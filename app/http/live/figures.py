@@ -1,5 +1,7 @@
 """What `/metrics` says of streams."""
 
+import atexit
+
 from prometheus_client import Counter, Gauge
 
 from app.http.access import REGISTRY
@@ -18,3 +20,5 @@ REFUSED = Counter(
     "Streams refused, because there were as many as may be.",
     registry=REGISTRY,
 )
+# What a process wrote into the folder that it shares with others outlives it.
+atexit.register(STREAMS.set, 0)

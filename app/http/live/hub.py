@@ -10,8 +10,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.1
 #: Rows are recorded without a notice, for there may be thousands a second; so whoever watches looks this often.
 LOOK_SECONDS = 2.0
+AGAIN_SECONDS = 1.0
 #: A host that vanished is noticed by what it does not acknowledge (Linux: TCP_USER_TIMEOUT).
 UNACKNOWLEDGED_MILLISECONDS = 60_000
 
@@ -93,8 +95,8 @@ class EventHub:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         heard = Listener(self.in_thread, self._begin, self._note, self._changes.end)
-        for work in (heard.run(), self._tick(), self._look(), keep_viewers(self)):
-            loop.call_soon(self._spawn, work)
+        for work in (heard.run, self._tick, self._look, partial(keep_viewers, self)):
+            loop.call_soon(self._spawn, _keep_up(work))
         loop.run_forever()
         for audience in self.audiences.values():
             for viewer in audience.viewers:
@@ -111,18 +113,18 @@ class EventHub:
 
     async def _welcome(self, head: bytes, sock: socket.socket, viewer: Viewer) -> None:
         loop = asyncio.get_running_loop()
+        # Before it is connected, so that neither its end nor an event can come between.
+        self.audiences.setdefault(viewer.tenant_id, Audience()).viewers.add(viewer)
+        figures.STREAMS.inc()
+        greeted = head + greeting(self.ids.next(), self.heartbeat_seconds)
+        viewer.begin(loop.time(), greeted, self._forget)
         try:
             await loop.connect_accepted_socket(lambda: viewer, sock)
         except OSError as error:
             log.debug("viewer_gone", error=type(error).__name__)
+            self._forget(viewer)
             sock.close()
             return
-        audience = self.audiences.setdefault(viewer.tenant_id, Audience())
-        audience.viewers.add(viewer)
-        viewer.on_gone = self._forget
-        viewer.begin(loop.time())
-        figures.STREAMS.inc()
-        viewer.send(head + greeting(self.ids.next(), self.heartbeat_seconds), loop.time())
         if viewer.last_id is not None:
             await self._catch_up(viewer)
 
@@ -200,3 +202,13 @@ class EventHub:
                     break
                 for job_id in moving:
                     audience.note(job_id, asyncio.get_running_loop().time())
+
+
+async def _keep_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do work that never ends; no mistake in it ends it for all viewers."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("events_failed")
+        await asyncio.sleep(AGAIN_SECONDS)

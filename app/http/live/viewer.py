@@ -27,25 +27,28 @@ class Viewer(asyncio.Protocol):
         self.ends_at = 0.0
         self._look = look
         self._transport: asyncio.Transport | None = None
-        self.on_gone: Callable[[Viewer], None] = lambda _: None
+        self._greeting = b""
+        self._on_gone: Callable[[Viewer], None] = lambda _: None
 
     def may_watch(self) -> bool:
         """Ask the database whether who connected may still see this client's jobs."""
         account = self._look()
         return account is not None and account.tenant_id == self.tenant_id
 
-    def begin(self, now: float) -> None:
-        """Start the clocks; `now` is the loop's."""
+    def begin(self, now: float, greeting: bytes, on_gone: "Callable[[Viewer], None]") -> None:
+        """Start the clocks (`now` is the loop's); the greeting is sent before anything else."""
+        self._greeting, self._on_gone = greeting, on_gone
         self.checked_at = self.sent_at = now
         self.ends_at = now + LIFE_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
+        """Keep the way out, and greet."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._greeting)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Tell that nobody listens any more."""
-        self.on_gone(self)
+        self._on_gone(self)
 
     def send(self, data: bytes, now: float) -> None:
         """Send bytes, or let a viewer go who has not taken the last ones."""
