@@ -23,6 +23,7 @@ from app.http.lanes import lanes
 from app.http.live.hub import EventHub
 from app.http.login import login
 from app.http.metrics import metrics
+from app.http.process import process
 from app.http.results import results
 from app.http.timeline import timeline
 from app.http.uploads import uploads
@@ -41,6 +42,7 @@ BLUEPRINTS = (
     enrichment_jobs,
     events,
     timeline,
+    process,
     results,
     lanes,
     clients,

@@ -6,9 +6,9 @@ the name. `docs/operations.md` has the table for people.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Misconfigured
@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     event_streams_per_client: int = Field(default=200, ge=0)
     #: Something is sent on each stream at least this often.
     event_heartbeat_seconds: float = Field(default=15.0, gt=0)
+    #: Bearer token of POST /api/enrichment/process; without one nobody drives work over HTTP.
+    cron_secret: SecretStr | None = Field(default=None, min_length=16)
+    #: Chunks that such a call runs at once.
+    max_concurrent_jobs: int = Field(default=10, ge=1, le=200)
     #: Bearer token for /metrics; without one, /metrics answers to loopback only.
     metrics_token: SecretStr | None = None
     #: With several web processes: a folder, empty at start, where they add up their metrics (prometheus-client).
@@ -90,7 +94,17 @@ class Settings(BaseSettings):
     lost_message_seconds: float = Field(default=5.0, gt=0)
     #: Figures of jobs and calls by the minute are kept so long.
     figures_days: int = Field(default=90, ge=1)
+    #: A worker's heartbeat.
+    presence_seconds: float = Field(default=3.0, gt=0)
+    #: Without one for so long it counts as gone.
     presence_timeout_seconds: float = Field(default=15.0, gt=1)
+    #: In milliseconds, as other systems of this kind name them; they set the three above and below that are in seconds.
+    poll_interval: int | None = Field(default=None, ge=1)
+    health_check_interval: int | None = Field(default=None, ge=1)
+    graceful_shutdown_timeout: int | None = Field(default=None, ge=1, le=30_000)
+    #: Where a worker answers /health and /metrics; 0: nowhere. One that is taken is gone without.
+    health_check_port: int = Field(default=3001, ge=0, le=65_535)
+    health_check_host: str = "127.0.0.1"
     shutdown_grace_seconds: float = Field(default=25.0, gt=0, le=30)
 
     # --- verification ------------------------------------------------------------------------------
@@ -158,6 +172,34 @@ class Settings(BaseSettings):
     # --- logs --------------------------------------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_milliseconds(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Read the names in milliseconds; where both are given, the one in seconds counts."""
+        known = {
+            "poll_interval": "dispatch_interval_seconds",
+            "health_check_interval": "presence_seconds",
+            "graceful_shutdown_timeout": "shutdown_grace_seconds",
+        }
+        for name, seconds in known.items():
+            told = values.get(name)
+            if str(told or "").isdigit():
+                values.setdefault(seconds, int(str(told)) / 1_000)
+        # A heartbeat that was made slower must not make its worker look gone.
+        if "health_check_interval" in values and "presence_seconds" in values:
+            values.setdefault(
+                "presence_timeout_seconds", max(15.0, 3.0 * float(values["presence_seconds"]))
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Self:
+        if self.presence_timeout_seconds < 2 * self.presence_seconds:
+            raise ValueError(
+                "PRESENCE_TIMEOUT_SECONDS must be at least twice PRESENCE_SECONDS, or live workers look gone"
+            )
+        return self
 
     @field_validator("dedicated_client_id", "verification_queue", "enrichment_chain", mode="before")
     @classmethod

@@ -17,6 +17,8 @@ from app.logs import configure_logging
 from app.settings import get_settings
 from tasks.dispatch_loop import DispatchLoop
 from tasks.greeting import greet, watch_lanes
+from tasks.health_server import HealthServer, Vitals, serve_health
+from tasks.presence import Presence
 from tasks.runtime import runtime
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,7 @@ class DispatchStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         self.loop: DispatchLoop | None = None
+        self.health: HealthServer | None = None
 
     def start(self, worker: Any) -> None:
         """Check, greet, start."""
@@ -59,6 +62,7 @@ class DispatchStep(bootsteps.StartStopStep):
         )
         runtime.kick = self.loop.kick
         self.loop.start()
+        self.health = _serve_health(presence, self.loop)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Hand back what runs, leave the presence table."""
@@ -66,10 +70,28 @@ class DispatchStep(bootsteps.StartStopStep):
         if self.loop is not None:
             self.loop.stop()
             self.loop = None
+        if self.health is not None:
+            self.health.stop()
+            self.health = None
 
     def terminate(self, parent: Any) -> None:
         """End as `stop` does: a worker that is told to hurry still hands back."""
         self.stop(parent)
+
+
+def _serve_health(presence: Presence, loop: DispatchLoop) -> HealthServer | None:
+    settings = get_settings()
+    if not settings.health_check_port:
+        return None
+    vitals = Vitals(
+        presence,
+        running=runtime.running,
+        rows_per_second=runtime.rows_per_second,
+        is_draining=lambda: runtime.draining,
+        beat_at=lambda: loop.beat_at,
+        timeout_seconds=settings.presence_timeout_seconds,
+    )
+    return serve_health(vitals, settings.health_check_host, settings.health_check_port)
 
 
 @signals.worker_shutting_down.connect

@@ -5,7 +5,9 @@ that nobody uses any more are dropped.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any, Self
 from uuid import UUID
 
@@ -33,6 +35,12 @@ COUNT_SECONDS = 1.0
 FIGURES_SECONDS = 5.0
 #: Pools that nobody uses are looked for this often.
 SWEEP_SECONDS = 60.0
+
+
+#: In a thread that drives work for a limited time: the monotonic moment by which its chunk must have let go.
+driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None)
+#: So long before that a chunk is asked to finish its calls.
+LET_GO_SECONDS = 2.0
 
 
 class Calling:
@@ -80,12 +88,22 @@ class Calling:
         return keys
 
     def tools_for(self, on_recorded: Callable[[int], Any]) -> Tools:
-        """Return what any chunk is run with; its run tells `on_recorded` how many rows it recorded."""
+        """Return what any chunk is run with; its run tells `on_recorded` how many rows it recorded.
+
+        To be called in the thread that waits for the run.
+        """
+        until = driven_until.get()
+
+        def drain_by() -> float | None:
+            if until is not None and time.monotonic() > until - LET_GO_SECONDS:
+                return until
+            return self._runtime.drain_by
+
         return Tools(
             settings=self.settings,
             worker_id=WORKER_ID,
             in_thread=self._runtime.in_thread,
-            drain_by=lambda: self._runtime.drain_by,
+            drain_by=drain_by,
             on_recorded=on_recorded,
             on_call=self._counter.count,
             on_answer=self._answered,

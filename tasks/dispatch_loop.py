@@ -29,8 +29,6 @@ from tasks.presence import Presence
 from tasks.routes import router
 
 log = structlog.get_logger(__name__)
-#: Presence is refreshed this often, which is far below its timeout.
-PRESENCE_SECONDS = 3.0
 #: Wake-ups that come closer together than this are served by one release.
 SETTLE_SECONDS = 0.01
 
@@ -64,6 +62,8 @@ class DispatchLoop(threading.Thread):
         self._listener: Any = None
         self._next_presence = 0.0
         self._keeper = Keeper()
+        #: The monotonic moment of the last heartbeat that the database took.
+        self.beat_at: float | None = None
         #: From when on there has been cause for a release.
         self._asked_at = time.monotonic()
 
@@ -123,10 +123,11 @@ class DispatchLoop(threading.Thread):
                 self._presence.beat(
                     connection, running=self._running(), rows_per_second=self._rate()
                 )
+            self.beat_at = time.monotonic()
             if not self._next_presence:
                 # Its slots are places that no release has seen yet.
                 self._asked_at = time.monotonic()
-            self._next_presence = now + PRESENCE_SECONDS
+            self._next_presence = now + get_settings().presence_seconds
             self._usage.flush(system_scope)
         try:
             self._keeper.work()

@@ -131,6 +131,8 @@ def make_environment(
         "ENCRYPTION_KEYS": ENCRYPTION_KEY,
         "SESSION_COOKIE_SECURE": "false",
         "STORAGE_PATH": str(storage),
+        # Workers of many tests run side by side.
+        "HEALTH_CHECK_PORT": "0",
         "CHECK_MX": "false",
     }
 

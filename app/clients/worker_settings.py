@@ -14,6 +14,7 @@ READ_BY_WORKERS = (
     "dispatch_interval_seconds",
     "unattended_window",
     "lost_message_seconds",
+    "presence_seconds",
     "presence_timeout_seconds",
     "shutdown_grace_seconds",
     "mailtester_base_url",

@@ -7,7 +7,7 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from app.errors import Unavailable
+from app.errors import NoRoom
 from app.http.auth import require_tenant, signed_in, standing
 from app.http.extensions import event_hub
 from app.http.handover import HandedOverResponse, is_offered
@@ -41,7 +41,7 @@ def watch_jobs(query_data: EventsIn) -> Response:
     if request.method == "HEAD":
         return Response(mimetype=MEDIA_TYPE)
     if not is_offered():
-        raise Unavailable("This server holds no streams; poll the list of jobs instead.")
+        raise NoRoom("This server holds no streams; poll the list of jobs instead.")
     _check_room(tenant_id)
     last_id = read_id(request.headers.get("Last-Event-ID") or query_data.last_event_id)
     viewer = Viewer(tenant_id, standing(), last_id)
@@ -56,7 +56,7 @@ def _adopt(hub: EventHub, viewer: Viewer, head: bytes, sock: socket.socket) -> N
 
 
 def _check_room(tenant_id: UUID) -> None:
-    """Raise `Unavailable` where there is no place for another stream."""
+    """Raise `NoRoom` where there is no place for another stream."""
     settings, hub = get_settings(), event_hub()
     if (
         hub.count() < settings.event_streams
@@ -64,7 +64,7 @@ def _check_room(tenant_id: UUID) -> None:
     ):
         return
     figures.REFUSED.inc()
-    raise Unavailable(
+    raise NoRoom(
         "As many streams of events are open as may be; poll the list of jobs instead.",
         retry_after=RETRY_SECONDS,
     )

@@ -39,6 +39,11 @@ def _answer(reasons: list[str], word: str) -> tuple[HealthOut, int, dict[str, st
 @health.doc(responses={503: "Something that Laneway stands on does not answer."})
 def show_health() -> tuple[HealthOut, int, dict[str, str]]:
     """Say whether everything that Laneway stands on answers."""
+    return health_answer()
+
+
+def health_answer() -> tuple[HealthOut, int, dict[str, str]]:
+    """Return the health, its status and headers."""
     reasons = [problem for problem in (database_problem(),) if problem]
     if not broker().is_up():
         reasons.append(

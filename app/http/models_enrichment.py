@@ -7,7 +7,6 @@ here is refused, so that a misspelt field is not silently ignored.
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AwareDatetime,
     ConfigDict,
     Discriminator,
     Field,
@@ -20,6 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from app.enrichment.submit import MOST_LEADS
 from app.http.model_bases import Input
+from app.http.moments import Moment
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -94,7 +94,7 @@ class _JobIn(CamelInput):
     max_retries: int = Field(default=3, ge=0, le=20, description="After each row's first attempt.")
     webhook_url: str | None = None
     tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
-    scheduled_for: AwareDatetime | None = Field(default=None, description="Not before this moment.")
+    scheduled_for: Moment | None = Field(default=None, description="Not before this moment.")
     title: Annotated[str, StringConstraints(max_length=200)] = ""
 
 

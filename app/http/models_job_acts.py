@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from app.http.model_bases import Input, Out
 from app.http.models import Cursor, JobOut, JobState, _empty_is_none
 from app.http.models_enrichment import CamelInput, Tag
+from app.http.moments import Moment
 from app.jobs.acts import Act, Action
 from app.jobs.listing import JobFilter
 from app.jobs.metrics import Metrics, Percentiles, Sums
@@ -24,8 +25,8 @@ class FilterIn(CamelInput):
     type: Annotated[JobKind | None, Optional] = None
     tag: Annotated[Tag | None, Optional] = None
     priority: Annotated[Annotated[int, Field(ge=1, le=5)] | None, Optional] = None
-    created_after: Annotated[AwareDatetime | None, Optional] = None
-    created_before: Annotated[AwareDatetime | None, Optional] = None
+    created_after: Annotated[Moment | None, Optional] = None
+    created_before: Annotated[Moment | None, Optional] = None
     q: Annotated[Annotated[str, StringConstraints(max_length=200)] | None, Optional] = Field(
         default=None, description="Any part of the title."
     )
@@ -55,7 +56,7 @@ class EditIn(CamelInput):
     priority: int = Field(default=3, ge=1, le=5)
     webhook_url: str | None = None
     tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
-    scheduled_for: AwareDatetime | None = None
+    scheduled_for: Moment | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "EditIn":

@@ -59,19 +59,59 @@ def _spec() -> dict[str, Any]:
 def _complete(spec: dict[str, Any] | str) -> dict[str, Any] | str:
     """Say what APIFlask can't know: how errors are sent, and what the streamed routes take and give."""
     assert isinstance(spec, dict), "the description is made as JSON"  # noqa: S101 - APIFlask's type allows YAML
+    for path, body in STREAMED_BODIES.items():
+        spec["paths"][path]["post"]["requestBody"] = body
     for item in spec["paths"].values():
         for operation in item.values():
+            _add_refusals(operation)
+            _name_forms(operation)
             for status, answer in operation.get("responses", {}).items():
                 if status >= "400" and "application/json" in answer.get("content", {}):
                     answer["content"] = {
                         "application/problem+json": answer["content"].pop("application/json")
                     }
-    for path, body in STREAMED_BODIES.items():
-        spec["paths"][path]["post"]["requestBody"] = body
     spec["paths"]["/api/uploads"]["post"]["parameters"] = [IDEMPOTENCY_KEY]
     answers = spec["paths"]["/api/enrichment/jobs/{job_id}/results.csv"]["get"]["responses"]
     answers["200"]["content"] = {"text/csv": {"schema": {"type": "string"}}}
     return spec
+
+
+#: Any route may answer with these; those that take a body also with the others.
+_ANYWHERE = {
+    "429": "Too many requests; `Retry-After` says when.",
+    "503": "A server is away; `Retry-After` says when.",
+}
+_SIGNED_IN = {"403": "Not for this account."}
+_WITH_BODY = {
+    "400": "The body can't be read.",
+    "413": "Too large.",
+    "415": "Not in a form that is understood.",
+    "422": "What was sent is not valid.",
+}
+
+
+def _name_forms(operation: dict[str, Any]) -> None:
+    """Say which parts of an address are UUIDs: others are no such route (404)."""
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+            parameter["schema"] = {"type": "string", "format": "uuid"}
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    """Say what a route may answer that depends on no route."""
+    told = dict(_ANYWHERE)
+    if "requestBody" in operation:
+        told |= _WITH_BODY
+    if {"bearer": []} in operation.get("security", []):
+        told |= _SIGNED_IN
+    for status, text in told.items():
+        operation["responses"].setdefault(
+            status,
+            {
+                "description": text,
+                "content": {"application/json": {"schema": ProblemOut.model_json_schema()}},
+            },
+        )
 
 
 def register(app: APIFlask) -> None:
@@ -84,6 +124,7 @@ def register(app: APIFlask) -> None:
     )
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "cron": {"type": "http", "scheme": "bearer", "description": "CRON_SECRET"},
     }
     app.spec_processor(_complete)
     app.register_blueprint(openapi)

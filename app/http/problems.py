@@ -71,7 +71,7 @@ class Problem:
 
 def note_failure(error: LanewayError) -> None:
     """Log an error that is the installation's own, wherever it is shown."""
-    if error.status >= 500:
+    if error.status >= 500 and error.is_fault:
         log.error("request_failed", code=error.code, detail=error.message)
 
 
@@ -93,6 +93,9 @@ def _from_http(error: HTTPException) -> Problem:
         retry_after = int(limit.limit.get_expiry())
         return Problem(status, code, title, f"The limit is {limit.limit}.", retry_after)
     detail = error.description or title
+    if status == 400 and request.is_json:
+        # What the framework says here is about browsers and proxies.
+        detail = "The body is not valid JSON."
     return Problem(status, code, title, detail, retry_after, headers=headers)
 
 

@@ -45,6 +45,7 @@ class Overdue:
 
 
 _RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence, :ago)")
+_UNATTENDED = text("SELECT * FROM ledger_unattended(:limit, :presence)")
 _RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
 _OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
@@ -78,6 +79,15 @@ def release(
             "ago": asked_seconds_ago,
         },
     )
+    return [
+        Released(r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind)
+        for r in rows
+    ]
+
+
+def unattended(connection: Connection, limit: int, presence_seconds: float) -> list[Released]:
+    """Return released chunks that wait in queues which no live worker serves, oldest first."""
+    rows = connection.execute(_UNATTENDED, {"limit": limit, "presence": presence_seconds})
     return [
         Released(r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind)
         for r in rows

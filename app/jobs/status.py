@@ -25,6 +25,8 @@ Reason = Literal[
     "queue",
     "backend_down",
     "retry",
+    "callback",
+    "scheduled",
 ]
 RATE_SECONDS = 10.0
 #: Nothing recorded for this long, though a worker should be at it.
@@ -72,7 +74,7 @@ _TAKES_OVER = text("""
 """)
 #: Asked only of a job that does not move: when the first of its chunks that wait is due.
 _NEXT_DUE = text("""
-    SELECT run_at FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
+    SELECT run_at, waits_for FROM chunks WHERE status = 'ready' AND kind = :kind AND tenant_id = laneway_tenant()
         AND priority = :priority AND job_id = :job
     ORDER BY run_at, id LIMIT 1
 """)
@@ -149,6 +151,9 @@ def _waiting(
 ) -> Waiting | None:
     if job.is_ended:
         return None
+    if job.status == "scheduled" and job.scheduled_for and job.scheduled_for > row.at:
+        until = job.scheduled_for
+        return Waiting("scheduled", f"begins at {until:%Y-%m-%d %H:%M:%S} UTC", until)
     if not is_broker_up:
         text = "the message broker does not answer; the list is safe and goes on when it is back"
         return Waiting("backend_down", text)
@@ -180,12 +185,23 @@ def _obstacle(connection: Connection, row: Row[Any], job: JobView) -> Waiting | 
         return _from_hold(row.held_reason, row.held_until)
     if row.is_in_flight:
         return None
-    due = connection.execute(
+    first = connection.execute(
         _NEXT_DUE, {"kind": row.chunk_kind, "priority": job.priority, "job": job.id}
-    ).scalar_one_or_none()
-    if due and due > row.at:
-        return Waiting("retry", f"the provider failed; next try {due:%H:%M:%S} UTC", due)
-    return Waiting("queue", "other work of this lane is ahead") if due else None
+    ).one_or_none()
+    if first is None:
+        return None
+    if first.run_at <= row.at:
+        return Waiting("queue", "other work of this lane is ahead")
+    return _from_chunk(first.waits_for, first.run_at)
+
+
+def _from_chunk(reason: str | None, until: datetime) -> Waiting:
+    """Put why a job's next chunk is put off (`chunks.waits_for`) into words."""
+    if reason == "callback":
+        return Waiting("callback", "a provider answers later", until)
+    if reason in (None, "retry"):
+        return Waiting("retry", f"the provider failed; next try {until:%H:%M:%S} UTC", until)
+    return _from_hold(str(reason), until)
 
 
 def _from_hold(reason: str, until: datetime) -> Waiting:

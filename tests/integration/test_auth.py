@@ -48,7 +48,7 @@ def test_a_token_opens_the_api(web: Web, ann: Person) -> None:
     assert answer.json["token_type"] == "Bearer"
     assert answer.json["expires_in"] == 3600
     headers = {"Authorization": f"Bearer {answer.json['access_token']}"}
-    assert web.caller().get(JOBS, headers=headers).json == {"jobs": [], "next_cursor": None}
+    assert (web.caller().get(JOBS, headers=headers).json or {})["jobs"] == []
 
 
 @pytest.mark.parametrize(

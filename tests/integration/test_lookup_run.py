@@ -172,6 +172,34 @@ def test_without_any_key_the_job_waits_and_says_for_what(lookups: Lookups) -> No
     }
 
 
+def test_a_key_that_comes_wakes_what_waits_for_one(lookups: Lookups) -> None:
+    lookups.keys = dict.fromkeys(lookups.keys)  # type: ignore[arg-type]
+    job = lookups.submit(lead("found", "x"))
+    assert lookups.run() == ["waiting"]
+    assert lookups.world.release() == []
+    tenant = lookups.world.tenants["acme"]
+    owner_sql(
+        """INSERT INTO api_keys (tenant_id, provider, fingerprint, secret_encrypted, hint)
+           VALUES (:t, 'apollo', 'f', 'x', '0001')""",
+        {"t": tenant},
+    )
+    lookups.keys = {"apollo": {"spacing_ms": 0}, "hunter": None}  # type: ignore[dict-item]
+    assert lookups.run() == ["done"]
+    assert lookups.results(job)["x"]["verdict"] == "found"
+
+
+def test_a_client_whose_keys_are_spent_holds_up_no_job_with_other_providers(
+    lookups: Lookups,
+) -> None:
+    lookups.keys["hunter"] = None  # type: ignore[assignment]
+    stuck = lookups.submit(lead("found", "x"), chain=("hunter",))
+    assert lookups.run() == ["waiting"]
+    job = lookups.submit(lead("found", "y"), chain=("apollo",))
+    assert lookups.run() == ["done"]
+    assert lookups.results(job)["y"]["verdict"] == "found"
+    assert lookups.world.job(stuck)["status"] == "waiting"
+
+
 def test_what_was_paid_for_is_not_asked_again_by_the_next_lease(lookups: Lookups) -> None:
     job = lookups.submit(lead("apollo.miss-hunter.flaky1", "x"))
     assert lookups.run(retry_base_delay=60_000) == ["retry"]

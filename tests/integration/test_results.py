@@ -68,6 +68,8 @@ def test_rows_come_in_the_order_of_the_file_with_their_answers(ann: Caller, acme
         "checked_at": "2026-01-02T03:04:05Z",
         "failed": False,
         "duplicate_of": None,
+        "lead_id": None,
+        "data": None,
     }
     assert third["failed"] is True
     assert (fifth["verdict"], fifth["duplicate_of"]) == ("valid", 1)

@@ -27,6 +27,7 @@ TOOLS = {
     "POSTGRES_DB",
     "POSTGRES_PASSWORD",
     "WEB_CONCURRENCY",
+    "WORKER_COUNT",
     "WORKER_NAME",
 }
 SHARED_FLAGS = {"--without-gossip", "--without-mingle", "-E"}
@@ -80,7 +81,9 @@ def test_every_worker_has_the_flags_that_redis_needs(words: list[str]) -> None:
     assert set(words) >= SHARED_FLAGS
     assert option(words, "-A") == "celery_config"
     assert option(words, "-P") in {"prefork", "threads"}
-    assert int(option(words, "-c") or 0) > 0
+    slots = re.fullmatch(r"(?:\$\{\w+:-)?(\d+)\}?", option(words, "-c") or "")
+    assert slots
+    assert int(slots[1]) > 0
 
 
 @pytest.mark.parametrize("words", WORKERS.values(), ids=WORKERS)

@@ -2,7 +2,7 @@
 
 import { duration, number } from "../format.js";
 import { ask } from "../poll.js";
-import { api, el, icon, statuses, when } from "./dom.js";
+import { rows as countRows, api, el, icon, statuses, when } from "./dom.js";
 
 const ROWS = 25;
 const json = async (path) => (await ask(api + path)).json();
@@ -16,7 +16,7 @@ const rowsOf = (chunk) => (chunk.last_item ? `rows ${number(chunk.first_item)} t
 function turnLine(turn, before) {
   const seconds = before ? Math.round((Date.parse(turn.at) - Date.parse(before.at)) / 1000) : 0;
   const since = seconds ? el("span", { class: "soft small" }, ` after ${duration(seconds)}`) : null;
-  const failed = turn.failed ? el("span", { class: "soft small" }, `, ${number(turn.failed)} rows without an answer`) : null;
+  const failed = turn.failed ? el("span", { class: "soft small" }, `, ${countRows(turn.failed)} without an answer`) : null;
   return el("li", { class: turn.status }, icon(SHAPE[turn.what] ?? statuses[turn.status]?.[1] ?? "unknown"), el("div", {}, el("b", {}, WHAT[turn.what](turn)), failed, el("p", { class: "soft small" }, when(turn.at), since)));
 }
 

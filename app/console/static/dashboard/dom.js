@@ -1,11 +1,14 @@
 // Elements made of data. Texts only ever become text: nothing that a client named can become markup.
 
+import { number } from "../format.js";
+
 const page = document.getElementById("dashboard");
 export const api = page.dataset.api;
 export const statuses = JSON.parse(page.dataset.statuses);
 export const kinds = JSON.parse(page.dataset.kinds);
 export const jobPage = (id) => page.dataset.page + id;
 export const eventsUrl = page.dataset.events;
+export const rows = (n) => `${number(n)} row${n === 1 ? "" : "s"}`;
 export const ENDED = new Set(["completed", "failed", "cancelled", "dead_letter"]);
 
 // el("button", { class: "plain", onclick }, "text", child, …); null children are left out.

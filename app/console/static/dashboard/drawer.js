@@ -4,7 +4,7 @@ import { number, percent } from "../format.js";
 import { ask } from "../poll.js";
 import { call, sure, tell } from "./call.js";
 import { rows, timeline } from "./course.js";
-import { ENDED, api, draw, el, icon, jobPage, kinds, lane, status, when } from "./dom.js";
+import { ENDED, rows as countRows, api, draw, el, icon, jobPage, kinds, lane, status, when } from "./dom.js";
 
 const TIMELINE_MS = 1_500;
 const dialog = document.getElementById("drawer");
@@ -100,7 +100,7 @@ export class Drawer {
   }
 
   retry() {
-    return this.act("POST", `/${this.id}/retry`, (told) => `${number(told.retried_rows)} rows are tried again.`);
+    return this.act("POST", `/${this.id}/retry`, (told) => `${countRows(told.retried_rows)} to be tried again.`);
   }
 
   async cancel() {

@@ -3,7 +3,7 @@
 
 import { duration, number } from "../format.js";
 import { ask } from "../poll.js";
-import { api } from "./dom.js";
+import { api, rows } from "./dom.js";
 
 const EVERY_MS = 15_000;
 const HEIGHT = 120;
@@ -18,8 +18,8 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const share = (value) => (value == null ? "–" : `${(100 * value).toFixed(value === 1 || value === 0 ? 0 : 1)}%`);
 
 class Chart {
-  constructor(name, colour, words, range) {
-    Object.assign(this, { box: document.getElementById(`chart-${name}`), said: document.getElementById(`chart-${name}-said`), colour, words, range, plot: null });
+  constructor(name, colour, words, range, dots = false) {
+    Object.assign(this, { box: document.getElementById(`chart-${name}`), said: document.getElementById(`chart-${name}-said`), colour, words, range, dots, plot: null });
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(this.box);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.plot?.destroy(); this.plot = null; if (this.data) this.show(this.data); });
   }
@@ -41,7 +41,7 @@ class Chart {
     const line = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "12px ui-sans-serif, sans-serif" };
     const x = { ...line, space: 60, size: 26, values: (_, ticks) => ticks.map(named) };
     const y = { ...line, size: 52, incrs: STEPS, values: (_, ticks) => ticks.map(this.words) };
-    const series = [{}, { stroke: css(this.colour), width: 1.5, fill: `${css(this.colour)}22`, points: { show: false }, spanGaps: false }];
+    const series = [{}, { stroke: css(this.colour), width: 1.5, fill: `${css(this.colour)}22`, points: { show: this.dots, size: 5, fill: css(this.colour) }, spanGaps: false }];
     // eslint-disable-next-line no-undef
     this.plot = new uPlot({ ...this.size(), padding: [8, 20, 0, 0], legend: { show: false }, cursor: { show: false }, axes: [x, y], scales: { y: { range: this.range } }, series, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC") }, data, this.box);
   }
@@ -51,7 +51,7 @@ class Chart {
 const fromZero = (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.1)];
 const charts = {
   throughput: new Chart("throughput", "--accent", number, fromZero),
-  success: new Chart("success", "--valid", (value) => `${Math.round(value)}%`, () => [0, 100]),
+  success: new Chart("success", "--valid", (value) => `${Math.round(value)}%`, () => [0, 100], true),
   depth: new Chart("depth", "--catch_all", number, fromZero),
 };
 const depths = [[], []];
@@ -79,9 +79,9 @@ function show(told) {
   const oldest = Math.max(0, ...queue.map(({ oldest_seconds }) => oldest_seconds));
   const ended = jobs.completed + jobs.failed + jobs.dead_letter + jobs.cancelled;
   tile("throughput", number(jobs.items_done / (told.window_seconds / 60)));
-  tile("throughput_more", `${number(jobs.items_done)} rows`);
+  tile("throughput_more", rows(jobs.items_done));
   tile("success", share(jobs.success_rate));
-  tile("success_more", jobs.items_failed ? `${number(jobs.items_failed)} rows failed` : "no row failed");
+  tile("success_more", jobs.items_failed ? `${rows(jobs.items_failed)} failed` : "no row failed");
   tile("depth", number(depth));
   tile("depth_more", depth ? `oldest waits ${duration(oldest)}` : "nothing waits");
   tile("took", told.latency_ms.p50 == null ? "–" : duration(told.latency_ms.p50 / 1000));

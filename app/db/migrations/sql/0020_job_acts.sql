@@ -43,3 +43,17 @@ END $$;
 
 REVOKE ALL ON FUNCTION ledger_edit(uuid, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_edit(uuid, jsonb) TO {app_role};
+
+-- Released chunks that wait in queues which no live worker serves, oldest first: whoever drives work in a process of its own
+-- may take them.
+CREATE FUNCTION ledger_unattended(p_limit integer, p_presence_seconds double precision)
+RETURNS TABLE (chunk_id bigint, fence integer, queue text, tenant_id uuid, tenant_slug text, job_id uuid, kind text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.id, c.fence, c.queue, c.tenant_id, t.slug, c.job_id, c.kind FROM chunks c JOIN tenants t ON t.id = c.tenant_id
+    WHERE c.status = 'released' AND NOT EXISTS (
+        SELECT 1 FROM workers w WHERE c.queue = ANY (w.queues)
+          AND w.last_seen > clock_timestamp() - make_interval(secs => p_presence_seconds))
+    ORDER BY c.released_at, c.id LIMIT p_limit
+$$;
+REVOKE ALL ON FUNCTION ledger_unattended(integer, double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger_unattended(integer, double precision) TO {app_role};

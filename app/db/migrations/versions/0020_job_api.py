@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add indexes, tables and functions; no row is changed."""
     run_sql(op, "0020_job_acts.sql")
     run_sql(op, "0020_figures.sql")
+    run_sql(op, "0020_waits.sql")
 
 
 def downgrade() -> None:

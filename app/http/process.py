@@ -1,0 +1,54 @@
+"""Drive ready work from outside, for installations whose only clock is a service that calls an address (`CRON_SECRET`)."""
+
+import hmac
+
+from apiflask import APIBlueprint
+from flask import request
+
+from app.errors import NotFound, Unauthenticated
+from app.http.health import health_answer
+from app.http.models import HealthOut
+from app.http.models_process import DrivenOut, ProcessIn
+from app.settings import get_settings
+
+process = APIBlueprint("process", __name__, url_prefix="/api/enrichment/process", tag="Operation")
+
+
+@process.post("")
+@process.input(ProcessIn, location="json")
+@process.output(DrivenOut)
+@process.doc(
+    security="cron",
+    responses={401: "Not the secret.", 404: "CRON_SECRET is not set.", 503: "A server is away."},
+)
+def drive_work(json_data: ProcessIn) -> DrivenOut:
+    """Run ready work in this process, up to `maxJobs` chunks and `timeout` ms; safe beside workers and other calls.
+
+    A chunk is a small job whole, or a part of a large one. What is not finished in time goes on at the next call.
+    """
+    _check_secret()
+    # Loads Celery and the tasks, which the pages can do without.
+    from tasks.driving import drive  # noqa: PLC0415
+
+    settings = get_settings()
+    done = drive(
+        json_data.max_jobs, json_data.timeout / 1e3, concurrency=settings.max_concurrent_jobs
+    )
+    return DrivenOut.model_validate(done)
+
+
+@process.get("")
+@process.output(HealthOut)
+@process.doc(responses={503: "Something that Laneway stands on does not answer."})
+def show_process_health() -> tuple[HealthOut, int, dict[str, str]]:
+    """Say whether work could be driven now."""
+    return health_answer()
+
+
+def _check_secret() -> None:
+    secret = get_settings().cron_secret
+    if secret is None:
+        raise NotFound("CRON_SECRET is not set, so work is driven by workers only.")
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
+        raise Unauthenticated("Send CRON_SECRET as `Authorization: Bearer …`.")
