@@ -153,7 +153,7 @@ def test_a_stream_goes_on_where_it_broke_off(watch: Watch, tenant: Tenant) -> No
     first.wait_for("job", lambda data: data["title"] == "known")
     first.close()
     missed = make_job(tenant, title="missed")
-    # What the process heard before it was ten seconds old, it does not vouch for.
+    # What the process heard before it was some seconds old, it does not vouch for.
     second = watch(Last_Event_ID=first.last_id)
     wait_for_memory = time.monotonic() + 20
     while (event := second.wait_for_any("job", "reset")).name == "reset":

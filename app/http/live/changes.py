@@ -11,7 +11,7 @@ from uuid import UUID
 KEPT = 20_000
 #: How much earlier than its last event a viewer is taken to have seen all: clocks of two hosts differ, and a change is sent
 #: up to a second after it was noted.
-MARGIN_SECONDS = 10.0
+MARGIN_SECONDS = 5.0
 
 
 class RecentChanges:
