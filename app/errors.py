@@ -18,6 +18,8 @@ class LanewayError(Exception):
     code = "error"
     status = 500
     title = "Something went wrong"
+    #: Whether one with a status from 500 on is the installation's fault and belongs into the log.
+    is_fault = True
 
     def __init__(self, message: str, *, retry_after: int | None = None, **extra: Any) -> None:
         super().__init__(message)
@@ -100,6 +102,12 @@ class Unavailable(LanewayError):
     code = "unavailable"
     status = 503
     title = "Not available at the moment"
+
+
+class NoRoom(Unavailable):
+    """There are as many of something as may be. Nothing is broken, so the log does not say so each time."""
+
+    is_fault = False
 
 
 class Misconfigured(LanewayError):

@@ -15,15 +15,18 @@ from app.http.clients import clients
 from app.http.dispatch import DispatchThread
 from app.http.enrichment_jobs import enrichment_jobs
 from app.http.enrichment_webhook import enrichment_webhook
+from app.http.events import events
 from app.http.health import health
 from app.http.job_acts import job_acts
 from app.http.jobs import jobs
 from app.http.keys import keys
 from app.http.lanes import lanes
+from app.http.live.hub import EventHub
 from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.timeline import timeline
 from app.http.tokens import tokens
 from app.http.uploads import uploads
 from app.http.webhooks import webhooks
@@ -42,6 +45,8 @@ BLUEPRINTS = (
     job_acts,
     enrichment_jobs,
     enrichment_webhook,
+    events,
+    timeline,
     process,
     results,
     lanes,
@@ -94,4 +99,5 @@ def _connect(app: APIFlask, settings: Settings) -> None:
         settings.limits_url, LimitPolicy.from_settings(settings)
     )
     app.extensions["storage"] = LocalStorage(settings.storage_path)
+    app.extensions["event_hub"] = EventHub(heartbeat_seconds=settings.event_heartbeat_seconds)
     app.extensions["dispatch"] = DispatchThread()

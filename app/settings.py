@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     #: Of a client's people and programs together; the answers say how it stands (`RateLimit`).
     tenant_limit: str = "12000 per minute"
     upload_limit: str = "120 per minute"
+    #: Streams of events that one web process keeps open, and of them for one client; who comes later polls. Each takes
+    #: a file descriptor: stay well below the process's limit of them.
+    event_streams: int = Field(default=600, ge=0)
+    event_streams_per_client: int = Field(default=200, ge=0)
+    #: Something is sent on each stream at least this often.
+    event_heartbeat_seconds: float = Field(default=15.0, gt=0)
     #: Bearer token of POST /api/enrichment/process; without one nobody drives work over HTTP.
     cron_secret: SecretStr | None = Field(default=None, min_length=16)
     #: Chunks that such a call runs at once.

@@ -27,6 +27,7 @@ NAMES = (
     "jobs_api",
     "webhooks",
     "polling",
+    "viewers",
     "flood",
     "fairness",
     "keys",

@@ -55,6 +55,7 @@ def _viewer() -> dict[str, object]:
     if account.tenant_id is not None:
         menu += [
             ("console.jobs", "Jobs"),
+            ("console.dashboard", "Dashboard"),
             ("console.upload", "Upload"),
             ("console.webhooks", "Webhooks"),
         ]

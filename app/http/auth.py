@@ -171,6 +171,27 @@ def current_account() -> Account | None:
     return account
 
 
+def standing() -> Callable[[], Account | None]:
+    """Return a look, to be had later and without a request, at who asks now: None once they may not any more."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        kept = current_user.get_id()
+
+        def of_session() -> Account | None:
+            user = _load_session(kept)
+            return user.account if user else None
+
+        return of_session
+
+    def of_bearer() -> Account | None:
+        try:
+            return _from_bearer(header)
+        except Unauthenticated:
+            return None
+
+    return of_bearer
+
+
 def require_account() -> Account:
     """Return who asks. Raises `Unauthenticated` for nobody."""
     account = current_account()

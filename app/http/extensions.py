@@ -5,6 +5,7 @@ from typing import cast
 from flask import current_app
 
 from app.http.broker import Broker
+from app.http.live.hub import EventHub
 from app.uploads.storage import Storage
 from routing.rate_limits.limiter import Limiter as ProviderLimits
 
@@ -22,6 +23,11 @@ def storage() -> Storage:
 def provider_limits() -> ProviderLimits:
     """Return the limits of the providers' keys, for looking at them."""
     return cast("ProviderLimits", current_app.extensions["provider_limits"])
+
+
+def event_hub() -> EventHub:
+    """Return what holds this process's streams of events."""
+    return cast("EventHub", current_app.extensions["event_hub"])
 
 
 def dispatch_soon() -> None:

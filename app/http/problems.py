@@ -71,7 +71,7 @@ class Problem:
 
 def note_failure(error: LanewayError) -> None:
     """Log an error that is the installation's own, wherever it is shown."""
-    if error.status >= 500:
+    if error.status >= 500 and error.is_fault:
         log.error("request_failed", code=error.code, detail=error.message)
 
 

@@ -3,6 +3,7 @@
 A thread reads one request at a time, and gunicorn waits for the rest of it without end: a handful of clients who send
 half a header, or who went off the air in the middle of an upload, would keep every thread. Here a request that does not
 come on is given up: its connection looks closed by the other side, so whatever reads it cleans up as it does then.
+A view may also take a connection away from its thread (`app/http/handover.py`), as streams of events do.
 A proxy that reads requests whole before it hands them on is still the better guard against many clients who mean harm.
 """
 
@@ -14,6 +15,8 @@ from typing import Any
 from gunicorn.http.errors import InvalidChunkSize, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
+
+from app.http.handover import HandedOver, offered
 
 #: From the first byte of a request to the end of its header.
 HEADER_SECONDS = 15.0
@@ -61,6 +64,10 @@ class _Body:
         return data
 
 
+def _leave_open(graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
+    """Stand for the `close` of a connection that was given away."""
+
+
 class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """Named by `--worker-class`; options and behaviour otherwise as gthread's."""
 
@@ -84,7 +91,16 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
         )
         req.body.reader = _Body(req.body.reader, self._waiting, conn)
-        return super().handle_request(req, conn)
+        if self.cfg.is_ssl:
+            return super().handle_request(req, conn)
+        try:
+            with offered():
+                return super().handle_request(req, conn)
+        except HandedOver as handed:
+            # gunicorn counts the connection out and closes it: what it holds is an empty shell by then.
+            conn.close = _leave_open
+            handed.take(socket.socket(fileno=conn.sock.detach()))
+            return False
 
     def murder_pending(self) -> None:
         """Close what is overdue; gunicorn's loop asks once a second."""

@@ -3,6 +3,7 @@
 A job's row counts ended chunks only; the view `job_overview` adds what the open ones have recorded so far.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +63,12 @@ class JobView:
 
 
 _GET = text("SELECT * FROM job_overview WHERE id = :job")
+_GET_MANY = text("SELECT * FROM job_overview WHERE id = ANY(:jobs)")
+#: What has recorded rows lately, of this tenant.
+_MOVING = text("""
+    SELECT DISTINCT job_id FROM chunks
+    WHERE progress_at > clock_timestamp() - make_interval(secs => :seconds) AND tenant_id = laneway_tenant() LIMIT :n
+""")
 
 
 def view_of(row: Row[Any]) -> JobView:
@@ -98,3 +105,14 @@ def get_job(connection: Connection, job_id: UUID) -> JobView:
     if row is None:
         raise NotFound("There is no such job.")
     return view_of(row)
+
+
+def get_jobs(connection: Connection, job_ids: Collection[UUID]) -> list[JobView]:
+    """Return these jobs in no particular order, without those that are not there or are another tenant's."""
+    return [view_of(row) for row in connection.execute(_GET_MANY, {"jobs": list(job_ids)})]
+
+
+def moving_jobs(connection: Connection, *, seconds: float, limit: int) -> list[UUID]:
+    """Return up to `limit` jobs for which rows were recorded in the last seconds."""
+    found = connection.execute(_MOVING, {"seconds": seconds, "n": limit})
+    return list(found.scalars())

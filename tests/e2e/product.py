@@ -1,8 +1,8 @@
 """The whole product on free ports: sandbox providers, web, an ingest and a shared worker, people and keys.
 
-The same commands as in Procfile and Procfile.worker, with small pools. Five clients: MAPLE and OAK share a lane and the
+The same commands as in Procfile and Procfile.worker, with small pools. Six clients: MAPLE and OAK share a lane and the
 platform's key; PINE has a lane of its own that no worker serves; QUAY's only key may make few calls a day; ELM is there
-to be onboarded.
+to be onboarded; FIR has a thousand jobs that were given up.
 """
 
 import sys
@@ -20,6 +20,7 @@ from app.accounts.tenants import create_tenant
 from app.accounts.users import create_user
 from app.clients.keys import NewKey, add_key
 from app.db.engine import owner_engine
+from app.jobs.ids import new_job_id
 from devtools.ports import find_free_port
 from devtools.processes import Process
 from devtools.supervisor import Supervisor, answers
@@ -56,6 +57,8 @@ OAK = Client("oak")
 PINE = Client("pine", queue=f"{queues.DEDICATED_PREFIX}client-pine")
 QUAY = Client("quay", daily_limit=DAILY_LIMIT)
 ELM = Client("elm")
+FIR = Client("fir")
+GIVEN_UP = 1_000
 OPERATOR = "operator@laneway.example"
 
 
@@ -88,11 +91,36 @@ def _add_client(owner: Connection, client: Client) -> None:
         )
 
 
+def _add_given_up(owner: Connection, client: Client) -> None:
+    """Give a client jobs of one lead each that nobody knew; a few have a tag."""
+    find = text("SELECT id FROM tenants WHERE slug = :slug")
+    tenant = owner.execute(find, {"slug": client.slug}).scalar_one()
+    rows = [
+        {"id": new_job_id(), "t": tenant, "title": f"Lead {n}", "tags": ["few"] if n < 3 else []}
+        for n in range(GIVEN_UP)
+    ]
+    for statement in (
+        """INSERT INTO jobs (id, tenant_id, kind, title, status, tags, total_items, done_items, failed_items, counts,
+               max_retries, error, started_at, finished_at)
+           VALUES (:id, :t, 'single_lead_enrichment', :title, 'dead_letter', :tags, 1, 1, 1, '{"unknown": 1}', 3,
+               'nobody knows this lead', now(), now())""",
+        """INSERT INTO chunks (job_id, tenant_id, kind, priority, first_item, last_item, status, done_items, failed_items,
+               counts, finished_at)
+           VALUES (:id, :t, 'enrich', 3, 1, 1, 'done', 1, 1, '{"unknown": 1}', now())""",
+        """INSERT INTO job_items (job_id, tenant_id, item_no, line_no, email, lead)
+           VALUES (:id, :t, 1, 1, '', '{"ref": "lead"}')""",
+        """INSERT INTO job_results (job_id, tenant_id, item_no, verdict, message, is_failure, checked_at)
+           VALUES (:id, :t, 1, 'unknown', 'nobody knows this lead', true, now())""",
+    ):
+        owner.execute(text(statement), rows)
+
+
 def _load() -> None:
     """Add clients, people and keys; this process's settings point at the product's database."""
     with owner_engine().begin() as owner:
-        for client in (MAPLE, OAK, PINE, QUAY, ELM):
+        for client in (MAPLE, OAK, PINE, QUAY, ELM, FIR):
             _add_client(owner, client)
+        _add_given_up(owner, FIR)
         create_user(owner, OPERATOR, PASSWORD, "operator", None)
         add_key(
             owner,

@@ -68,6 +68,13 @@ def test_every_page_can_be_read_and_operated(
     for path in ("/", "/?status=cancelled", "/jobs/0", "/lanes"):
         visitor.go(path)
         problems += _check(visitor, path)
+    visitor.go("/dashboard")
+    expect(visitor.page.locator("#rows > li").first).to_be_visible()
+    visitor.page.locator("#charts").evaluate("(charts) => (charts.open = true)")
+    problems += _check(visitor, "dashboard")
+    visitor.page.get_by_role("button", name=LONG_NAME).first.click()
+    expect(visitor.page.locator(".turns li").first).to_be_visible()
+    problems += _check(visitor, "dashboard, a job beside the list")
     operator = make_visitor(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     operator.sign_in(OPERATOR)
     for path in ("/lanes", "/keys", "/clients/maple/keys/new?provider=hunter"):

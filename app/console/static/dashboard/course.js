@@ -1,0 +1,80 @@
+// The course of a job in words: its turns, its chunks, its rows with every attempt. What is long is asked for when opened.
+
+import { duration, number } from "../format.js";
+import { ask } from "../poll.js";
+import { rows as countRows, api, el, icon, statuses, when } from "./dom.js";
+
+const ROWS = 25;
+const json = async (path) => (await ask(api + path)).json();
+const WHAT = { created: () => "Made", started: () => "Begun", retried: () => "Taken up again", ended: (turn) => statuses[turn.status]?.[0] ?? turn.status };
+const SHAPE = { created: "file", started: "running", retried: "retry" };
+const OUTCOMES = { found: "Found", miss: "Not found", pending: "Still looking", refused: "Refused", error: "Failed", skipped: "Not asked" };
+const KINDS = { parse: "Reading", verify: "Verifying", enrich: "Looking up", act: "Acting" };
+const CHUNKS = { ready: "ready", released: "handed out", running: "at work", done: "done", dead: "dead", cancelled: "cancelled" };
+const rowsOf = (chunk) => (chunk.last_item ? `rows ${number(chunk.first_item)} to ${number(chunk.last_item)}` : "the list");
+
+function turnLine(turn, before) {
+  const seconds = before ? Math.round((Date.parse(turn.at) - Date.parse(before.at)) / 1000) : 0;
+  const since = seconds ? el("span", { class: "soft small" }, ` after ${duration(seconds)}`) : null;
+  const failed = turn.failed ? el("span", { class: "soft small" }, `, ${countRows(turn.failed)} without an answer`) : null;
+  return el("li", { class: turn.status }, icon(SHAPE[turn.what] ?? statuses[turn.status]?.[1] ?? "unknown"), el("div", {}, el("b", {}, WHAT[turn.what](turn)), failed, el("p", { class: "soft small" }, when(turn.at), since)));
+}
+
+function chunkLine(chunk) {
+  const took = chunk.started_at && chunk.finished_at ? `, ${duration((Date.parse(chunk.finished_at) - Date.parse(chunk.started_at)) / 1000)}` : "";
+  const waits = chunk.waits_for && chunk.status === "ready" ? `, waits (${chunk.waits_for.replaceAll("_", " ")}) until ` : "";
+  return el("li", {}, `${KINDS[chunk.kind] ?? chunk.kind} ${rowsOf(chunk)}: ${CHUNKS[chunk.status]}, ${number(chunk.done)} done`, chunk.failed ? `, ${number(chunk.failed)} failed` : "",
+    chunk.attempts > 1 ? `, ${chunk.attempts} workers lost` : "", took, waits, waits ? when(chunk.run_at) : null, chunk.error ? el("p", { class: "soft" }, chunk.error) : null);
+}
+
+export async function timeline(id) {
+  const told = await json(`/${id}/timeline`);
+  const total = Object.values(told.by_status).reduce((sum, n) => sum + n, 0);
+  const counted = Object.entries(told.by_status).map(([name, n]) => `${number(n)} ${CHUNKS[name]}`).join(", ");
+  return [
+    el("ol", { class: "turns" }, told.turns.map((turn, at) => turnLine(turn, told.turns[at - 1]))),
+    total ? el("details", {}, el("summary", {}, `${number(total)} chunk${total === 1 ? "" : "s"}: ${counted}`),
+      el("ul", { class: "small chunks" }, told.chunks.map(chunkLine)),
+      total > told.chunks.length ? el("p", { class: "soft small" }, `The first ${told.chunks.length}: those at work, then the last that ended.`) : null) : null,
+  ];
+}
+
+function attemptLine(attempt) {
+  const how = [attempt.cached ? "remembered" : attempt.ms == null ? null : `${number(attempt.ms)} ms`, attempt.credits ? `${attempt.credits} credits` : null].filter(Boolean).join(", ");
+  return el("li", {}, el("b", {}, attempt.provider), ` ${OUTCOMES[attempt.outcome]}`, how ? ` (${how})` : "", el("span", { class: "soft" }, " ", when(attempt.at)), attempt.message || attempt.code ? el("p", { class: "soft wrap" }, attempt.message ?? attempt.code) : null);
+}
+
+async function attempts(id, item) {
+  const { result, attempts: asked, pending } = await json(`/${id}/items/${item}/attempts`);
+  const lines = asked.map(attemptLine);
+  if (!asked.length && result.provider) lines.push(el("li", {}, el("b", {}, result.provider), ` ${result.message ?? result.code ?? ""} `, result.checked_at ? el("span", { class: "soft" }, when(result.checked_at)) : null));
+  if (pending) lines.push(el("li", {}, `Tried ${pending.attempts} time${pending.attempts === 1 ? "" : "s"}: ${pending.reason}. Again from `, when(pending.not_before)));
+  return lines.length ? el("ul", { class: "attempts small" }, lines) : el("p", { class: "soft small" }, "Nothing was asked yet.");
+}
+
+function rowLine(id, row) {
+  const name = row.lead_id ?? row.email ?? `Row ${row.item_no}`;
+  const outcome = row.failed ? "failed" : row.verdict?.replaceAll("_", " ") ?? "not yet";
+  const inside = el("div", {});
+  const made = el("details", {}, el("summary", {}, el("span", { class: "wrap" }, name || `Row ${row.item_no}`), el("span", { class: row.failed ? "bad-word" : "soft" }, ` ${outcome}`)), row.message ? el("p", { class: "small soft wrap" }, row.message) : null, inside);
+  made.addEventListener("toggle", async () => {
+    if (made.open && !inside.childElementCount) inside.replaceChildren(await attempts(id, row.item_no).catch(() => el("p", { class: "soft" }, "This can't be shown at the moment.")));
+  });
+  return el("li", {}, made);
+}
+
+// A page of rows at a time; those that failed are among the unknown.
+export function rows(id, onlyFailed) {
+  const list = el("ul", { class: "items" });
+  const more = el("button", { type: "button", class: "small-button", hidden: true }, "More rows");
+  let cursor = "";
+  const load = async () => {
+    const told = await json(`/${id}/results?limit=${ROWS}${onlyFailed ? "&verdict=unknown" : ""}${cursor ? `&cursor=${cursor}` : ""}`);
+    list.append(...told.results.map((row) => rowLine(id, row)));
+    if (!list.childElementCount) list.append(el("li", { class: "soft" }, onlyFailed ? "No row failed." : "No rows yet."));
+    cursor = told.next_cursor ?? "";
+    more.hidden = !cursor;
+  };
+  more.addEventListener("click", () => load().catch(() => {}));
+  return { parts: [list, more], load };
+}

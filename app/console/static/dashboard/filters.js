@@ -1,0 +1,65 @@
+// What is shown: the page's address holds it, so that Back, reload and links work.
+
+const form = document.getElementById("filters");
+const NAMES = ["status", "q", "type", "tag", "priority", "created_after", "created_before"];
+const TYPING_MS = 300;
+
+export function read() {
+  const told = new URLSearchParams(location.search);
+  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([, value]) => value));
+}
+
+function write(filter) {
+  const query = new URLSearchParams(filter).toString();
+  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+}
+
+// As the API takes it: a day is from its first moment to that of the next.
+export function forApi(filter) {
+  const told = { ...filter };
+  if (told.created_after) told.created_after = `${told.created_after}T00:00:00Z`;
+  if (told.created_before) told.created_before = new Date(Date.parse(`${told.created_before}T00:00:00Z`) + 86_400_000).toISOString();
+  if (told.priority) told.priority = Number(told.priority);
+  return told;
+}
+
+// Whether a job that just changed belongs into what is shown; the API decides the same by the same fields.
+export function fits(job, filter) {
+  const { created_after: after, created_before: before } = forApi(filter);
+  return (!filter.status || job.status === filter.status) && (!filter.type || job.kind === filter.type) &&
+    (!filter.tag || job.tags.includes(filter.tag)) && (!filter.priority || job.priority === Number(filter.priority)) &&
+    (!filter.q || job.title.toLowerCase().includes(filter.q.toLowerCase())) &&
+    (!after || Date.parse(job.created_at) >= Date.parse(after)) && (!before || Date.parse(job.created_at) < Date.parse(before));
+}
+
+function show(filter) {
+  for (const field of form.elements) if (field.name) field.value = filter[field.name] ?? "";
+  for (const tab of document.querySelectorAll("#tabs a")) {
+    if (tab.dataset.status === (filter.status ?? "")) tab.setAttribute("aria-current", "true");
+    else tab.removeAttribute("aria-current");
+  }
+}
+
+// Calls `onChange(filter)` whenever something else is to be shown.
+export function watch(onChange) {
+  let typing;
+  const go = (changes) => {
+    const filter = { ...read(), ...changes };
+    for (const name of Object.keys(filter)) if (!filter[name]) delete filter[name];
+    write(filter);
+    show(filter);
+    onChange(filter);
+  };
+  const fromForm = () => go(Object.fromEntries(new FormData(form)));
+  form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(fromForm, TYPING_MS); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(typing); fromForm(); });
+  form.addEventListener("reset", () => setTimeout(fromForm));
+  document.getElementById("tabs").addEventListener("click", (event) => {
+    const tab = event.target.closest("a");
+    if (!tab || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    go({ status: tab.dataset.status });
+  });
+  addEventListener("popstate", () => { show(read()); onChange(read()); });
+  show(read());
+}

@@ -1,0 +1,66 @@
+"""What is sent and taken about a job's course: the stream, the timeline, what was asked about one row."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from app.http.model_bases import Input, Out
+from app.http.models import JobState, ResultOut, _empty_is_none
+
+
+class EventsIn(Input):
+    last_event_id: Annotated[
+        Annotated[str, StringConstraints(max_length=32)] | None, BeforeValidator(_empty_is_none)
+    ] = Field(default=None, description="For callers that can't send the header `Last-Event-ID`.")
+
+
+class TurnOut(Out):
+    at: datetime
+    what: Literal["created", "started", "retried", "ended"]
+    status: JobState = Field(description="Of the job from then on.")
+    failed: int = Field(description="Rows without a verdict at that moment.")
+
+
+class ChunkOut(Out):
+    kind: str
+    first_item: int
+    last_item: int
+    status: Literal["ready", "released", "running", "done", "dead", "cancelled"]
+    run_at: datetime = Field(description="Not before this moment.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    done: int
+    failed: int
+    attempts: int = Field(description="Workers in a row that ended without a word.")
+    waits_for: str | None = Field(description="Why it is put off to `run_at`.")
+    error: str | None
+
+
+class TimelineOut(Out):
+    turns: list[TurnOut]
+    chunks: list[ChunkOut]
+    by_status: dict[str, int] = Field(description="All chunks, by their status.")
+
+
+class AttemptOut(Out):
+    at: datetime
+    provider: str
+    outcome: Literal["found", "miss", "pending", "refused", "error", "skipped"]
+    code: str | None
+    message: str | None
+    cached: bool = Field(description="The answer was remembered.")
+    ms: int | None = Field(description="None: no call was made.")
+    credits: float | None
+
+
+class PendingOut(Out):
+    attempts: int
+    not_before: datetime
+    reason: str
+
+
+class ItemCourseOut(Out):
+    result: ResultOut
+    attempts: list[AttemptOut]
+    pending: PendingOut | None = Field(description="The row is tried again.")
