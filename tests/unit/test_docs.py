@@ -25,7 +25,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 #: Read by the Procfile, compose or `make`, not by the application.
 TOOLS = {
     *("BIND", "FLOWER_ADDRESS", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "LANEWAY_HOME", "ONCE", "PORT"),
-    *("POSTGRES_PASSWORD", "WEB_CONCURRENCY"),
+    *("POSTGRES_PASSWORD", "WEB_CONCURRENCY", "WORKER_COUNT"),
 }
 #: Written by `make bench`.
 GENERATED = {"bench/results.json"}
