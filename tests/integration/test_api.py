@@ -177,7 +177,7 @@ def test_the_description_covers_every_route(web: Web) -> None:
         (method.upper(), path)
         for path, item in spec["paths"].items()
         for method in item
-        if method in ("get", "post", "patch", "delete")
+        if method in ("get", "post", "put", "patch", "delete")
     }
     assert described == api_routes(web.app)
     assert "multipart/form-data" in spec["paths"]["/api/uploads"]["post"]["requestBody"]["content"]
@@ -186,11 +186,11 @@ def test_the_description_covers_every_route(web: Web) -> None:
 def api_routes(app: Flask) -> set[tuple[str, str]]:
     return {
         # A converter of Flask's is no part of the description.
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in rule.methods or ()
         if rule.rule.startswith("/api/") and not rule.endpoint.startswith("openapi.")
-        if method in ("GET", "POST", "PATCH", "DELETE")
+        if method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     }
 
 
