@@ -63,9 +63,12 @@ class Stream:
 
     def wait_for_any(self, *names: str) -> Event:
         """Return the next event of one of these names."""
-        while (event := self.next()).name not in names:
-            pass
-        return event
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            event = self.next()
+            if event.name in names:
+                return event
+        raise TimeoutError(", ".join(names))
 
     def is_quiet(self, seconds: float) -> bool:
         """Tell whether nothing but heartbeats comes for so long."""

@@ -77,10 +77,12 @@ def wait_until(ready: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def ends(stream: Stream) -> list[str]:
     """Read to the end; return the names of what came."""
-    names = []
+    names: list[str] = []
+    deadline = time.monotonic() + stream.patience
     try:
-        while True:
+        while time.monotonic() < deadline:
             names.append(stream.next().name)
+        raise TimeoutError("the stream goes on")
     except EOFError:
         return names
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.http.auth import standing
 from devtools.ports import find_free_port
 from devtools.processes import Process
 from devtools.supervisor import answers
@@ -23,7 +24,7 @@ from tests.factories import (
     record,
 )
 from tests.integration.event_stream import PATH, Stream
-from tests.integration.http_world import Caller, Web
+from tests.integration.http_world import Caller, Web, form_token
 
 MOST, MOST_PER_CLIENT = 12, 8
 THREADS = 2
@@ -230,6 +231,20 @@ def test_nobody_watches_without_signing_in(port: int, web: Web) -> None:
     stream = Stream.open(port, operator.headers)
     assert stream.status == 403
     stream.close()
+
+
+def test_a_session_that_was_signed_out_may_not_watch(web: Web, tenant: Tenant) -> None:
+    person = make_person(tenant)
+    browser = web.sign_in(person)
+    cookie = browser.get_cookie("laneway")
+    assert cookie
+    with web.app.test_request_context(headers={"Cookie": f"laneway={cookie.value}"}):
+        look = standing()
+    account = look()
+    assert account
+    assert account.id == person.id
+    browser.post("/logout", data={"csrf_token": form_token(browser.get("/").text)})
+    assert look() is None
 
 
 def test_a_server_that_holds_no_streams_says_so(ann: Caller) -> None:
