@@ -211,7 +211,9 @@ def _from_hold(reason: str, until: datetime) -> Waiting:
         return Waiting("daily_quota", f"daily quota, resumes {ends:%H:%M} UTC", ends)
     if reason == "circuit_open":
         return Waiting(
-            "circuit_open", f"the provider refused the keys; next try {ends:%H:%M} UTC", ends
+            "circuit_open",
+            f"the keys rest after errors of the provider; next try {ends:%H:%M} UTC",
+            ends,
         )
     if reason == "no_keys":
         return Waiting("no_keys", "there is no enabled key for this client")

@@ -162,7 +162,11 @@ def test_a_job_waits_for_a_worker(ann: Caller, acme: Tenant, person: Person) -> 
     ("kept", "reason", "text"),
     [
         ("daily_quota", "daily_quota", "daily quota, resumes 00:00 UTC"),
-        ("circuit_open", "circuit_open", "the provider refused the keys; next try 00:00 UTC"),
+        (
+            "circuit_open",
+            "circuit_open",
+            "the keys rest after errors of the provider; next try 00:00 UTC",
+        ),
         ("no_keys", "no_keys", "there is no enabled key for this client"),
         ("spacing", "window", "the keys' limits, next call 00:00:00 UTC"),
     ],
