@@ -6,9 +6,8 @@ Nothing is guessed here: what can't be read is refused, with the name of the fie
 import unicodedata
 from urllib.parse import SplitResult, urlsplit
 
-from email_validator import EmailNotValidError, validate_email
-
 from app.errors import InvalidInput
+from app.mail_addresses import parse_address
 
 #: Longer than any name or address that means one (RFC 5321 has 254 for an e-mail).
 MAX_LENGTH = 500
@@ -67,10 +66,10 @@ def _split(text: str) -> SplitResult | None:
 
 def _address(text: str, field: str) -> tuple[str, str]:
     try:
-        found = validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
+        found = parse_address(text)
+    except InvalidInput:
         found = None
-    # Outside the `except`: the library's error quotes the address.
+    # Outside the `except`: what is said there quotes the address.
     if found is None:
         raise InvalidInput(f"{field} can't be read.", field=field)
-    return found.local_part, found.ascii_domain.lower()
+    return found.local, found.domain

@@ -9,8 +9,8 @@ from typing import Final
 from disposable_email_domains import blocklist
 
 from app.errors import InvalidInput
+from app.mail_addresses import parse_address
 from app.settings import Settings
-from app.verification.addresses import parse_address
 from app.verification.dns_lookup import Mail, MailDomains, system_resolver
 from app.verification.provider import LOCAL, Answer, clean_text, utc_now
 from app.verification.verdicts import Verdict

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.verification.addresses import parse_address
+from app.mail_addresses import parse_address
 from app.verification.local_checks import LocalChecks
 from app.verification.provider import Answer
 from app.verification.verdicts import Verdict
