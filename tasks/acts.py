@@ -43,6 +43,8 @@ def act_on_jobs(chunk: int, fence: int, tenant_id: str, job: str = "", **_: Any)
         lease = ledger.take(connection, chunk, fence, worker=WORKER_ID, seconds=seconds)
         if lease is None:
             return "stale"
+    # In a transaction of its own: of a chunk that can't be read, the attempt counts, or it would be tried for ever.
+    with tenant_scope(tenant) as connection:
         span = {"job": lease.job_id, "first": lease.first_item, "last": lease.last_item}
         items = [(row.item_no, UUID(row.job)) for row in connection.execute(_ITEMS, span)]
     how = _work_through(lease, items, Act.of(lease.params), seconds)

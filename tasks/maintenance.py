@@ -22,12 +22,15 @@ _TICK = text("""
 """)
 _OLD_TICKS = text("DELETE FROM system_ticks WHERE due_at < now() - interval '7 days'")
 _FIGURES = text("SELECT forget_figures(:days)")
+#: Answers forgotten in one transaction, and at most so many times in one tick: the rest has the next.
+LOOKUPS_STEP, LOOKUPS_STEPS = 5_000, 20
+_LOOKUPS = text("SELECT forget_lookups(:limit)")
 _PARTITIONS = text("SELECT ensure_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
 
 
 @shared_task(name="tasks.maintenance.housekeeping")
 def housekeeping() -> str:
-    """Make the coming months' partitions, forget workers long gone, old usage, events and calls, remove files without a job.
+    """Make the coming months' partitions, forget workers long gone, old usage, events, calls and answers, remove files without a job.
 
     `skipped` when this tick was done.
     """
@@ -43,6 +46,7 @@ def housekeeping() -> str:
         figures = connection.execute(_FIGURES, {"days": get_settings().figures_days}).scalar_one()
         connection.execute(_OLD_TICKS)
         events = webhooks.forget(connection, get_settings().webhook_log_days)
+    answers = _forget_lookups()
     orphans = remove_orphans(LocalStorage(get_settings().storage_path))
     log.info(
         "housekeeping",
@@ -51,7 +55,20 @@ def housekeeping() -> str:
         usage_forgotten=usage,
         vendors_calls_forgotten=calls,
         figures_forgotten=figures,
+        answers_forgotten=answers,
         webhook_events_forgotten=events,
         files_removed=orphans,
     )
     return "done"
+
+
+def _forget_lookups() -> int:
+    """Forget the remembered answers whose time is over; return how many."""
+    forgotten = 0
+    for _ in range(LOOKUPS_STEPS):
+        with system_scope() as connection:
+            n = int(connection.execute(_LOOKUPS, {"limit": LOOKUPS_STEP}).scalar_one())
+        forgotten += n
+        if n < LOOKUPS_STEP:
+            break
+    return forgotten

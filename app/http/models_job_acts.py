@@ -10,7 +10,7 @@ from app.http.model_bases import Input, Out
 from app.http.models import Cursor, JobOut, JobState, _empty_is_none
 from app.http.models_enrichment import CamelInput, Tag
 from app.http.moments import Moment
-from app.jobs.acts import Act, Action
+from app.jobs.acts import MOST_TAGS, Act, Action
 from app.jobs.listing import JobFilter
 from app.jobs.metrics import Metrics, Percentiles, Sums
 
@@ -51,11 +51,11 @@ class JobListIn(FilterIn):
 
 
 class EditIn(CamelInput):
-    """What is to change; what is not said stays. `null` takes an address or a time away."""
+    """What is to change; what is not said stays. `null` takes an address or a time away, as does an empty text."""
 
     priority: int = Field(default=3, ge=1, le=5)
-    webhook_url: str | None = None
-    tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
+    webhook_url: Annotated[str | None, Optional] = None
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] = Field(default_factory=list)
     scheduled_for: Moment | None = None
 
     @model_validator(mode="after")
@@ -82,8 +82,10 @@ class BulkIn(CamelInput):
     def _says_which(self) -> "BulkIn":
         if (self.job_ids is None) == (self.filter is None):
             raise ValueError("needs either jobIds or filter")
-        if self.filter is not None and not self.filter.model_fields_set:
-            raise ValueError("has an empty filter, which would mean every job; say which")
+        if self.filter is not None and self.filter.as_filter() == JobFilter():
+            raise ValueError(
+                "has a filter that says nothing, which would mean every job; say which"
+            )
         return self
 
     def as_act(self) -> Act:
@@ -166,6 +168,7 @@ class MetricsOut(Out):
     latency_ms: PercentilesOut = Field(description="From when a job was due to its end.")
     by_type: list[KindOut]
     by_provider: list[ProviderOut]
+    step_seconds: int = Field(description="Of `per_minute`: 60, or 3600 in a window of over a day.")
     per_minute: list[MinuteOut]
     queue: list[QueueOut]
 
@@ -179,6 +182,7 @@ class MetricsOut(Out):
         return cls(
             at=found.at,
             window_seconds=found.window_seconds,
+            step_seconds=found.step_seconds,
             jobs=SumsOut.model_validate(found.sums),
             latency_ms=latency(found.latency),
             by_type=[

@@ -24,8 +24,11 @@ AT_ONCE: Final = 100
 #: And so many at most; a filter that fits more is to be narrowed.
 MOST: Final = 100_000
 CHUNK_ITEMS: Final = 200
+#: Tags of one job.
+MOST_TAGS: Final = 20
 _ADD = text("SELECT add_leads(:job, CAST(:items AS json))")
-_TAGS = text("SELECT tags FROM jobs WHERE id = :job")
+#: Locked, so that of two tags at once none is lost.
+_TAGS = text("SELECT tags FROM jobs WHERE id = :job FOR NO KEY UPDATE")
 _WORDS: Final = {
     "cancel": "Cancel",
     "retry": "Retry",
@@ -88,6 +91,8 @@ def _tag(connection: Connection, job_id: UUID, act: Act) -> None:
         raise NotFound("There is no such job.")
     without = [tag for tag in tags if tag != act.tag]
     wanted = [*without, act.tag] if act.action == "tag" else without
+    if len(wanted) > max(len(tags), MOST_TAGS):
+        raise Conflict(f"The job has {len(tags)} tags, the most there may be; take one away first.")
     if wanted != list(tags):
         control.label(connection, job_id, [tag for tag in wanted if tag])
 

@@ -72,6 +72,8 @@ _TAKE = text("""
     RETURNING c.job_id, c.tenant_id, c.kind, c.first_item, c.last_item, c.attempts, c.run_at, c.priority, c.retries, j.params, j.status, j.max_retries + 1 AS max_attempts,
         clock_timestamp() AS taken_at
 """)
+#: Who puts back another of the job's chunks at the same time says that it waits: before this, or after, and then sees ours.
+_LOCK_JOB = text("SELECT 1 FROM jobs WHERE id = :job_id FOR NO KEY UPDATE")
 _STARTED = text("""
     UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
     WHERE id = :job_id AND status IN ('pending', 'scheduled', 'retrying', 'waiting')
@@ -123,7 +125,10 @@ def take(
     ).one_or_none()
     if row is None:
         return None
-    if row.status in ("pending", "scheduled", "retrying", "waiting"):
+    if row.max_attempts is not None:
+        # Only jobs with a budget of retries say that they wait.
+        connection.execute(_LOCK_JOB, {"job_id": row.job_id})
+    if row.max_attempts is not None or row.status in ("pending", "scheduled"):
         connection.execute(_STARTED, {"job_id": row.job_id})
     retries = {
         int(item): (int(n), float(at), str(why)) for item, (n, at, why) in row.retries.items()

@@ -1,6 +1,7 @@
 """What a client's jobs did in a window of time, from the figures by the minute. Read inside a tenant's scope."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,18 +11,31 @@ from sqlalchemy import Connection, Row, text
 #: Chunks are counted up to here.
 DEPTH_LIMIT = 10_000
 PERCENTILES = (50, 90, 99)
+#: A window of up to a day is told by the minute, a longer one by the hour.
+FINE_SECONDS = 86_400
+STEPS = (60, 3600)
 _JOBS = text("""
-    SELECT minute, kind, sum(created) AS created, sum(completed) AS completed, sum(failed) AS failed,
-        sum(dead_letter) AS dead_letter, sum(cancelled) AS cancelled, sum(items_done) AS items_done,
-        sum(items_failed) AS items_failed, array_agg(took) AS took
-    FROM job_figures WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY minute, kind ORDER BY minute, kind
+    SELECT date_bin(make_interval(secs => :step), minute, 'epoch') AS at, kind, sum(created) AS created,
+        sum(completed) AS completed, sum(failed) AS failed, sum(dead_letter) AS dead_letter, sum(cancelled) AS cancelled,
+        sum(items_done) AS items_done, sum(items_failed) AS items_failed
+    FROM job_figures WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY 1, 2 ORDER BY 1, 2
+""")
+_TOOK = text("""
+    SELECT kind AS name, place, sum(n) AS n FROM job_took
+    WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY kind, place
 """)
 _CALLS = text("""
-    SELECT provider, sum(calls) AS calls, sum(errors) AS errors, array_agg(took) AS took
+    SELECT provider, sum(calls) AS calls, sum(errors) AS errors
     FROM call_figures WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY provider ORDER BY provider
+""")
+_CALLS_TOOK = text("""
+    SELECT provider AS name, place, sum(n) AS n FROM call_took
+    WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY provider, place
 """)
 _WAITING = text("SELECT * FROM work_waiting(:limit)")
 _SUMS = ("created", "completed", "failed", "dead_letter", "cancelled", "items_done", "items_failed")
+#: How many there are at each place of a histogram.
+Histogram = Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -33,25 +47,31 @@ class Percentiles:
     p99: float | None
 
     @classmethod
-    def of(cls, histograms: Iterable[Sequence[int]]) -> "Percentiles":
-        """Read them from histograms of equal places."""
-        total = [sum(places) for places in zip(*histograms, strict=True)]
-        n = sum(total)
+    def of(cls, *histograms: Histogram) -> "Percentiles":
+        """Read them from histograms, taken together."""
+        total: dict[int, int] = defaultdict(int)
+        for histogram in histograms:
+            for place, n in histogram.items():
+                total[place] += n
+        n = sum(total.values())
         return cls(*(_under(total, n * share / 100) if n else None for share in PERCENTILES))
 
 
-def _under(places: Sequence[int], count: float) -> float:
-    seen = 0
-    for place, n in enumerate(places, start=1):
-        seen += n
+def _under(places: Histogram, count: float) -> float:
+    seen, place = 0, 0
+    for place in sorted(places):
+        seen += places[place]
         if seen >= count:
-            return float(round(2 ** (place / 4)))
-    return float(round(2 ** (len(places) / 4)))
+            break
+    return float(round(2 ** (place / 4)))
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Jobs made and ended, and rows answered. Rates are shares from 0 to 1; None where nothing ended."""
+    """Jobs made and ended, and rows answered. Rates are shares from 0 to 1; None where nothing ended.
+
+    Of a job that was tried again only the difference is counted, so a window may begin after what it undoes: never below 0.
+    """
 
     created: int
     completed: int
@@ -65,17 +85,17 @@ class Sums:
     def of(cls, rows: Iterable[Row[Any]]) -> "Sums":
         """Add up rows."""
         told = list(rows)
-        return cls(*(int(sum(getattr(row, name) for row in told)) for name in _SUMS))
+        return cls(*(max(0, int(sum(getattr(row, name) for row in told))) for name in _SUMS))
 
     @property
     def success_rate(self) -> float | None:
         """Rows answered of all rows that were done with."""
-        return 1 - self.items_failed / self.items_done if self.items_done else None
+        return None if self.error_rate is None else 1 - self.error_rate
 
     @property
     def error_rate(self) -> float | None:
         """The rest."""
-        return self.items_failed / self.items_done if self.items_done else None
+        return min(1.0, self.items_failed / self.items_done) if self.items_done else None
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class ProviderFigures:
 
 @dataclass(frozen=True)
 class Minute:
-    """What happened in one minute, which began at `minute`."""
+    """What happened in one step, a minute or an hour, which began at `minute`."""
 
     minute: datetime
     sums: Sums
@@ -120,6 +140,7 @@ class Metrics:
 
     at: datetime
     window_seconds: int
+    step_seconds: int
     sums: Sums
     latency: Percentiles
     by_kind: list[KindFigures]
@@ -132,23 +153,29 @@ def read_metrics(connection: Connection, window_seconds: int) -> Metrics:
     """Return the figures of the last `window_seconds`, whole minutes."""
     at = datetime.now(UTC)
     since = (at - timedelta(seconds=window_seconds)).replace(second=0, microsecond=0)
-    rows = connection.execute(_JOBS, {"since": since}).all()
+    step = STEPS[window_seconds > FINE_SECONDS]
+    rows = connection.execute(_JOBS, {"since": since, "step": step}).all()
+    took = _histograms(connection.execute(_TOOK, {"since": since}))
     calls = connection.execute(_CALLS, {"since": since}).all()
+    calls_took = _histograms(connection.execute(_CALLS_TOOK, {"since": since}))
     waiting = connection.execute(_WAITING, {"limit": DEPTH_LIMIT}).all()
     return Metrics(
         at=at,
         window_seconds=window_seconds,
+        step_seconds=step,
         sums=Sums.of(rows),
-        latency=Percentiles.of(h for row in rows for h in row.took),
-        by_kind=[_kind_figures(kind, rows) for kind in sorted({row.kind for row in rows})],
+        latency=Percentiles.of(*took.values()),
+        by_kind=[
+            KindFigures(kind, Sums.of(mine), Percentiles.of(took[kind]))
+            for kind, mine in sorted(_grouped(rows, "kind").items())
+        ],
         by_provider=[
-            ProviderFigures(c.provider, int(c.calls), int(c.errors), Percentiles.of(c.took))
+            ProviderFigures(
+                c.provider, int(c.calls), int(c.errors), Percentiles.of(calls_took[c.provider])
+            )
             for c in calls
         ],
-        minutes=[
-            Minute(minute, Sums.of(row for row in rows if row.minute == minute))
-            for minute in sorted({row.minute for row in rows})
-        ],
+        minutes=[Minute(at, Sums.of(mine)) for at, mine in _grouped(rows, "at").items()],
         waiting=[
             Waiting(w.kind, w.depth, max(0.0, (at - w.oldest).total_seconds()) if w.oldest else 0.0)
             for w in waiting
@@ -156,6 +183,15 @@ def read_metrics(connection: Connection, window_seconds: int) -> Metrics:
     )
 
 
-def _kind_figures(kind: str, rows: Sequence[Row[Any]]) -> KindFigures:
-    mine = [row for row in rows if row.kind == kind]
-    return KindFigures(kind, Sums.of(mine), Percentiles.of(h for row in mine for h in row.took))
+def _histograms(rows: Iterable[Row[Any]]) -> defaultdict[str, dict[int, int]]:
+    found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for row in rows:
+        found[row.name][row.place] = int(row.n)
+    return found
+
+
+def _grouped(rows: Iterable[Row[Any]], name: str) -> dict[Any, list[Row[Any]]]:
+    groups: dict[Any, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        groups[getattr(row, name)].append(row)
+    return groups

@@ -90,11 +90,9 @@ def get_status(
     if row is None:
         raise NotFound("There is no such job.")
     job = view_of(row)
-    progress = (
-        None
-        if job.done == 0
-        else max(filter(None, (row.progress_at, row.recent_at, row.updated_at)))
-    )
+    # Without a row done there may be progress: finds that are still to be verified.
+    moments = (row.progress_at, row.recent_at, row.updated_at if job.done else None)
+    progress = max(filter(None, moments), default=None)
     rate = _rate(row, job)
     quiet = (row.at - (progress or job.started_at or job.created_at)).total_seconds()
     waiting = _waiting(

@@ -86,3 +86,24 @@ def test_calls_of_vendors_are_kept_for_a_month(
     # What is still waited for stays.
     waits = world.rows("SELECT item_no FROM lookup_waits ORDER BY 1")
     assert waits == [{"item_no": 2}, {"item_no": 3}]
+
+
+def test_answers_of_providers_are_forgotten_when_their_time_is_over(
+    world: World, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY - 7)
+    monkeypatch.setattr(maintenance, "LOOKUPS_STEP", 2)
+    monkeypatch.setattr(maintenance, "LOOKUPS_STEPS", 2)
+    world.rows(
+        """INSERT INTO lookup_cache (tenant_id, provider, identity, findings, found_at, expires_at)
+           SELECT :t, 'apollo', n::text, '{}', now() - interval '9 days', now() + make_interval(days => n - 6)
+           FROM generate_series(1, 7) n RETURNING 1""",
+        t=world.add_tenant("acme"),
+    )
+    assert maintenance.housekeeping() == "done"
+    left = world.rows("SELECT identity FROM lookup_cache ORDER BY 1")
+    # Two steps of two, the oldest first; the next tick has the rest.
+    assert [row["identity"] for row in left] == ["5", "6", "7"]
+    monkeypatch.setattr(maintenance, "PERIOD_SECONDS", 3 * DAY - 8)
+    maintenance.housekeeping()
+    assert world.rows("SELECT identity FROM lookup_cache") == [{"identity": "7"}]

@@ -86,6 +86,8 @@ def acme(app: Engine) -> Tenant:
         "INSERT INTO call_figures (tenant_id, minute, provider) VALUES (:t, now(), 'hunter')",
         values,
     )
+    owner_sql("INSERT INTO call_took VALUES (:t, now(), 'hunter', 1, 1)", values)
+    owner_sql("INSERT INTO job_took VALUES (:t, now(), 'email_validation', 99, 1, 1)", values)
     owner_sql(
         """INSERT INTO api_tokens (tenant_id, user_id, name, hash, hint, scopes)
            VALUES (:t, :u, 'x', sha256(CAST(:t AS text)::bytea), 'last', '{jobs:read}')""",

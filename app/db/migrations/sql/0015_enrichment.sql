@@ -59,6 +59,18 @@ CREATE TABLE lookup_finds (
     FOREIGN KEY (job_id, tenant_id) REFERENCES jobs (id, tenant_id) ON DELETE CASCADE
 );
 
+-- A find is progress, though it is no result yet: whoever gets one is no poison, and a job that finds is not stuck.
+CREATE FUNCTION lookup_finds_progress() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE chunks SET attempts = 0, progress_at = clock_timestamp() WHERE id IN (
+        SELECT c.id FROM chunks c JOIN found f ON f.job_id = c.job_id AND f.item_no BETWEEN c.first_item AND c.last_item
+        WHERE c.kind = 'enrich' AND c.status = 'running');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER lookup_finds_progress AFTER INSERT ON lookup_finds REFERENCING NEW TABLE AS found
+    FOR EACH STATEMENT EXECUTE FUNCTION lookup_finds_progress();
+REVOKE ALL ON FUNCTION lookup_finds_progress() FROM PUBLIC;
+
 DO $$
 DECLARE
     t text;
@@ -79,17 +91,41 @@ COMMENT ON COLUMN tenants.enrichment_chain IS 'Providers in the order in which t
 CREATE FUNCTION add_leads(p_job uuid, p_leads json) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    n integer;
+    v_kind text;
+    n      integer;
+    d      integer := 0;
 BEGIN
-    PERFORM 1 FROM jobs WHERE id = p_job AND tenant_id = laneway_tenant() AND total_items = 0 FOR UPDATE;
+    SELECT kind INTO v_kind FROM jobs WHERE id = p_job AND tenant_id = laneway_tenant() AND total_items = 0 FOR UPDATE;
     IF NOT FOUND THEN RETURN 0; END IF;
     INSERT INTO job_items (job_id, item_no, tenant_id, line_no, email, lead)
     SELECT p_job, l.n, laneway_tenant(), l.n, coalesce(l.lead ->> 'email', ''), l.lead::jsonb
     FROM json_array_elements(p_leads) WITH ORDINALITY AS l(lead, n);
     GET DIAGNOSTICS n = ROW_COUNT;
-    UPDATE jobs SET total_items = n WHERE id = p_job;
+    -- An address that is there twice is verified, and paid for, once.
+    IF v_kind = 'email_validation' THEN
+        INSERT INTO job_duplicates (job_id, item_no, duplicate_of)
+        SELECT p_job, l.item_no, l.first FROM (
+            SELECT item_no, min(item_no) OVER (PARTITION BY email) AS first FROM job_items WHERE job_id = p_job) l
+        WHERE l.item_no > l.first;
+        GET DIAGNOSTICS d = ROW_COUNT;
+    END IF;
+    UPDATE jobs SET total_items = n, duplicate_rows = d WHERE id = p_job;
     RETURN n;
 END $$;
 
-REVOKE ALL ON FUNCTION add_leads(uuid, json) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION add_leads(uuid, json) TO {app_role};
+-- Forget up to p_limit remembered answers whose time is over; answers how many. The rest of a look-up goes with its job.
+CREATE FUNCTION forget_lookups(p_limit integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    n  bigint;
+BEGIN
+    DELETE FROM lookup_cache c USING (
+        SELECT tenant_id, identity, provider FROM lookup_cache WHERE expires_at < clock_timestamp()
+        ORDER BY expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED) old
+    WHERE (c.tenant_id, c.identity, c.provider) = (old.tenant_id, old.identity, old.provider);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END $$;
+
+REVOKE ALL ON FUNCTION add_leads(uuid, json), forget_lookups(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION add_leads(uuid, json), forget_lookups(integer) TO {app_role};

@@ -53,6 +53,28 @@ BEGIN
     WHERE id = p_chunk;
 END $$;
 
+-- What was found in a job that was cancelled before it was verified: make it a result as it is, so that nobody pays for it
+-- again. Only for items p_first to p_last that no running chunk is still to answer. The caller holds their chunks' locks.
+CREATE FUNCTION ledger_keep_finds(p_job uuid, p_first integer, p_last integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    n  integer;
+BEGIN
+    PERFORM 1 FROM jobs WHERE id = p_job AND params ->> 'then' = 'verify';
+    IF NOT FOUND THEN RETURN; END IF;
+    INSERT INTO job_results (job_id, item_no, tenant_id, verdict, code, message, provider, is_failure, checked_at, data)
+    SELECT f.job_id, a.item_no, f.tenant_id, 'found', 'not_verified', 'Found; the job was cancelled before it was verified.',
+        coalesce(f.data #>> '{fields,email,provider}', 'laneway'), false, clock_timestamp(), f.data
+    FROM lookup_finds f CROSS JOIN LATERAL (
+        SELECT f.item_no UNION ALL
+        SELECT d.item_no FROM job_duplicates d WHERE d.job_id = f.job_id AND d.duplicate_of = f.item_no) a
+    WHERE f.job_id = p_job AND f.item_no BETWEEN p_first AND p_last AND NOT EXISTS (
+        SELECT 1 FROM chunks x WHERE x.job_id = p_job AND x.status = 'running' AND f.item_no BETWEEN x.first_item AND x.last_item)
+    ON CONFLICT (job_id, item_no) DO NOTHING;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    UPDATE jobs SET done_items = done_items + n, counts = counts_add(counts, jsonb_build_object('found', n))
+    WHERE id = p_job AND n > 0;
+END $$;
+
 -- Add an ended chunk's figures to its job and end the job with its last chunk. The caller holds the chunk's lock.
 CREATE OR REPLACE FUNCTION ledger_roll_up(p_chunk bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -60,6 +82,7 @@ DECLARE
     j  jobs;
 BEGIN
     SELECT * INTO c FROM chunks WHERE id = p_chunk;
+    IF c.status = 'cancelled' THEN PERFORM ledger_keep_finds(c.job_id, c.first_item, c.last_item); END IF;
     UPDATE jobs SET
         done_items = done_items + c.done_items, failed_items = failed_items + c.failed_items,
         counts = counts_add(counts, c.counts), chunks_open = chunks_open - 1, updated_at = clock_timestamp()
@@ -80,29 +103,41 @@ BEGIN
     PERFORM pg_notify('laneway_job', c.tenant_id || ' ' || c.job_id);
 END $$;
 
--- Where a job verifies what it found: one chunk for what this one has found, before this one ends.
+-- Where a job verifies what it found: a chunk for what this one's items still have to be verified, before this one ends; none
+-- where one is open, which takes them or, when it ends, comes by here itself. Under the job's lock, so that of two chunks which
+-- end together the second sees what the first did.
 CREATE FUNCTION ledger_next_stage(p_chunk bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    c chunks;
+    c  chunks;
+    j  jobs;
 BEGIN
     SELECT * INTO c FROM chunks WHERE id = p_chunk;
-    IF c.kind <> 'enrich' OR NOT EXISTS (
+    IF c.kind NOT IN ('enrich', 'verify') THEN RETURN; END IF;
+    SELECT * INTO j FROM jobs WHERE id = c.job_id AND params ->> 'then' = 'verify' FOR UPDATE;
+    IF NOT FOUND OR j.status = 'cancelled' OR c.cancel_requested OR NOT EXISTS (
         SELECT 1 FROM lookup_finds f WHERE f.job_id = c.job_id AND f.item_no BETWEEN c.first_item AND c.last_item
           AND NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = f.job_id AND r.item_no = f.item_no)
+    ) OR EXISTS (
+        SELECT 1 FROM chunks x WHERE x.job_id = c.job_id AND x.kind = 'verify' AND x.id <> c.id
+          AND x.first_item = c.first_item AND x.last_item = c.last_item AND x.status IN ('ready', 'released', 'running')
     ) THEN RETURN; END IF;
     INSERT INTO chunks (job_id, tenant_id, kind, priority, first_item, last_item, run_at)
-    VALUES (c.job_id, c.tenant_id, 'verify', c.priority, c.first_item, c.last_item, clock_timestamp());
+    VALUES (c.job_id, c.tenant_id, 'verify', j.priority, c.first_item, c.last_item, clock_timestamp());
     UPDATE jobs SET chunks_open = chunks_open + 1 WHERE id = c.job_id;
     PERFORM pg_notify('laneway_ready', '');
 END $$;
 
--- End a running chunk as 'done' or 'cancelled'. False: it is no longer held.
+-- End a running chunk as 'done' or 'cancelled': as the latter also where a worker has not heard yet that it was cancelled.
+-- False: it is no longer held.
 CREATE OR REPLACE FUNCTION ledger_finish(p_chunk bigint, p_fence integer, p_status text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_status  text;
 BEGIN
-    UPDATE chunks SET status = p_status, finished_at = clock_timestamp(), lease_until = NULL
-    WHERE id = p_chunk AND fence = p_fence AND status = 'running';
+    UPDATE chunks SET status = CASE WHEN cancel_requested THEN 'cancelled' ELSE p_status END, finished_at = clock_timestamp(),
+        lease_until = NULL
+    WHERE id = p_chunk AND fence = p_fence AND status = 'running' RETURNING status INTO v_status;
     IF NOT FOUND THEN RETURN false; END IF;
-    IF p_status = 'done' THEN PERFORM ledger_next_stage(p_chunk); END IF;
+    IF v_status = 'done' THEN PERFORM ledger_next_stage(p_chunk); END IF;
     PERFORM ledger_roll_up(p_chunk);
     RETURN true;
 END $$;
@@ -130,7 +165,11 @@ BEGIN
             SELECT x.id FROM chunks x WHERE x.job_id = c.job_id AND x.kind = c.kind AND x.status = 'ready'
               AND x.run_at <= clock_timestamp() ORDER BY x.id LIMIT 500 FOR UPDATE SKIP LOCKED);
     END IF;
-    IF p_waits_for IS NOT NULL THEN
+    -- A lane that is held makes its chunks wait without a word of their own.
+    IF p_waits_for IS NOT NULL OR EXISTS (SELECT 1 FROM lane_holds h
+        WHERE h.tenant_id = c.tenant_id AND h.kind = c.kind AND h.until > clock_timestamp()) THEN
+        -- Who takes or puts back another of the job's chunks at the same time does so before this or after, never beside it.
+        PERFORM 1 FROM jobs WHERE id = c.job_id FOR NO KEY UPDATE;
         UPDATE jobs SET status = CASE p_waits_for WHEN 'retry' THEN 'retrying' ELSE 'waiting' END, updated_at = clock_timestamp()
         WHERE id = c.job_id AND max_retries IS NOT NULL AND status IN ('processing', 'retrying', 'waiting')
           AND NOT EXISTS (SELECT 1 FROM chunks x WHERE x.job_id = c.job_id AND x.status = 'running');
@@ -147,21 +186,21 @@ DECLARE
 BEGIN
     SELECT * INTO c FROM chunks WHERE id = p_chunk;
     IF c.kind <> 'parse' THEN
-        PERFORM ledger_next_stage(p_chunk);
-        INSERT INTO job_results (job_id, item_no, tenant_id, verdict, code, message, provider, is_failure, checked_at)
-        SELECT i.job_id, i.item_no, i.tenant_id, 'unknown', 'dead', p_reason, 'laneway', true, clock_timestamp()
+        -- What can't be verified is answered below; a chunk made for it would only die again.
+        IF c.kind = 'enrich' THEN PERFORM ledger_next_stage(p_chunk); END IF;
+        INSERT INTO job_results (job_id, item_no, tenant_id, verdict, code, message, provider, is_failure, checked_at, data)
+        SELECT i.job_id, i.item_no, i.tenant_id, 'unknown', 'dead', p_reason, 'laneway', true, clock_timestamp(), f.data
         FROM job_items i
         LEFT JOIN job_duplicates d ON d.job_id = i.job_id AND d.item_no = i.item_no
+        LEFT JOIN lookup_finds f ON f.job_id = i.job_id AND f.item_no = coalesce(d.duplicate_of, i.item_no)
         WHERE i.job_id = c.job_id
           AND coalesce(d.duplicate_of, i.item_no) BETWEEN c.first_item AND c.last_item
           AND i.item_no >= c.first_item
           -- What was found before is verified by a chunk of its own.
-          AND NOT (c.kind = 'enrich' AND EXISTS (SELECT 1 FROM lookup_finds f
-              WHERE f.job_id = c.job_id AND f.item_no = coalesce(d.duplicate_of, i.item_no)))
+          AND NOT (c.kind = 'enrich' AND f.job_id IS NOT NULL)
           -- And a chunk that verifies what was found has nothing to say about the others.
-          AND NOT (c.kind = 'verify' AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = c.job_id AND j.params ->> 'then' = 'verify')
-              AND NOT EXISTS (SELECT 1 FROM lookup_finds f
-                  WHERE f.job_id = c.job_id AND f.item_no = coalesce(d.duplicate_of, i.item_no)))
+          AND NOT (c.kind = 'verify' AND f.job_id IS NULL
+              AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = c.job_id AND j.params ->> 'then' = 'verify'))
         ON CONFLICT (job_id, item_no) DO NOTHING;
         GET DIAGNOSTICS n = ROW_COUNT;
         UPDATE chunks SET done_items = done_items + n, failed_items = failed_items + n,
@@ -169,6 +208,34 @@ BEGIN
         WHERE id = p_chunk;
     END IF;
     PERFORM ledger_roll_up(p_chunk);
+END $$;
+
+-- Stop a job of this tenant, as before; what it has found and not verified stays too.
+CREATE OR REPLACE FUNCTION ledger_cancel(p_job uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_state  text;
+BEGIN
+    SELECT status INTO v_state FROM jobs WHERE id = p_job;
+    IF v_state IS NULL OR v_state IN ('completed', 'failed', 'cancelled', 'dead_letter') THEN RETURN false; END IF;
+    PERFORM 1 FROM chunks WHERE job_id = p_job AND status IN ('ready', 'released', 'running') ORDER BY id FOR UPDATE;
+    UPDATE chunks SET cancel_requested = true WHERE job_id = p_job AND status = 'running';
+    WITH ended AS (
+        UPDATE chunks SET status = 'cancelled', fence = fence + 1, finished_at = clock_timestamp(), queue = NULL
+        WHERE job_id = p_job AND status IN ('ready', 'released') RETURNING done_items, failed_items, counts
+    ), verdicts AS (
+        SELECT key, sum(value::bigint) AS n FROM ended, jsonb_each_text(ended.counts) GROUP BY key
+    )
+    UPDATE jobs SET
+        status = 'cancelled', finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+        chunks_open = chunks_open - (SELECT count(*) FROM ended),
+        done_items = done_items + (SELECT coalesce(sum(e.done_items), 0) FROM ended e),
+        failed_items = failed_items + (SELECT coalesce(sum(e.failed_items), 0) FROM ended e),
+        counts = counts_add(counts, (SELECT coalesce(jsonb_object_agg(key, n), '{}') FROM verdicts))
+    WHERE id = p_job AND status NOT IN ('completed', 'failed', 'cancelled', 'dead_letter');
+    IF NOT FOUND THEN RAISE EXCEPTION 'job % ended in between', p_job USING ERRCODE = 'serialization_failure'; END IF;
+    PERFORM ledger_keep_finds(p_job, 0, 2147483647);
+    PERFORM pg_notify('laneway_job', laneway_tenant() || ' ' || p_job);
+    RETURN true;
 END $$;
 
 -- Try again what failed: take the failures out of the results and open their chunks anew. Answers how many rows.
@@ -211,5 +278,5 @@ BEGIN
     RETURN v_rows;
 END $$;
 
-REVOKE ALL ON FUNCTION ledger_next_stage(bigint), ledger_put_back(bigint, integer, timestamptz, jsonb, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ledger_next_stage(bigint), ledger_put_back(bigint, integer, timestamptz, jsonb, text) TO {app_role};
+REVOKE ALL ON FUNCTION ledger_keep_finds(uuid, integer, integer), ledger_next_stage(bigint), ledger_put_back(bigint, integer, timestamptz, jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger_keep_finds(uuid, integer, integer), ledger_next_stage(bigint), ledger_put_back(bigint, integer, timestamptz, jsonb, text) TO {app_role};

@@ -53,7 +53,7 @@ LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT v.*, clock_timestamp(), p.workers, p.tenants, h.until, h.reason, r.rows, r.at,
+    SELECT v.*, clock_timestamp(), p.workers, p.tenants, h.until, h.reason, r.rows, greatest(r.at, o.at),
         EXISTS (SELECT 1 FROM chunks c WHERE c.queue = v.lane AND c.tenant_id = v.tenant_id
                 AND c.status IN ('released', 'running') AND c.job_id = v.id)
     FROM job_overview v
@@ -64,6 +64,10 @@ BEGIN
             / greatest(p_window, extract(epoch FROM clock_timestamp() - c.prior_at)::double precision)), 0) AS rows
         FROM chunks c WHERE c.progress_at > clock_timestamp() - make_interval(secs => p_window) AND c.job_id = v.id
     ) r
+    -- Finds move a chunk on without a row done.
+    LEFT JOIN LATERAL (
+        SELECT max(c.progress_at) AS at FROM chunks c WHERE v.chunk_kind = 'enrich' AND c.job_id = v.id AND c.status = 'running'
+    ) o ON true
     WHERE v.id = p_job;
 END $$;
 

@@ -10,7 +10,7 @@ ALTER TABLE job_results ADD CONSTRAINT job_results_verdict_check CHECK (verdict 
 INSERT INTO chunk_kinds VALUES ('act', 'maintenance', false);
 
 -- Change a job of this transaction's tenant: p_changes is {"priority", "webhook_url", "tags", "scheduled_for"}, those that are
--- to change. Work that was not released yet follows. Answers 'changed', 'ended', 'begun' (its time can't be changed any
+-- to change. Work that was not released yet follows; for another time, what was released and nobody has begun is taken back. Answers 'changed', 'ended', 'begun' (its time can't be changed any
 -- more) or 'unknown'.
 CREATE FUNCTION ledger_edit(p_job uuid, p_changes jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -18,7 +18,7 @@ DECLARE
     v_at      timestamptz := (p_changes ->> 'scheduled_for')::timestamptz;
 BEGIN
     -- Chunks before their job, as everywhere.
-    PERFORM 1 FROM chunks WHERE job_id = p_job AND status = 'ready' ORDER BY id FOR UPDATE;
+    PERFORM 1 FROM chunks WHERE job_id = p_job AND status IN ('ready', 'released') ORDER BY id FOR UPDATE;
     SELECT * INTO j FROM jobs WHERE id = p_job FOR UPDATE;
     IF NOT FOUND THEN RETURN 'unknown'; END IF;
     IF j.status IN ('completed', 'failed', 'cancelled', 'dead_letter') THEN RETURN 'ended'; END IF;
@@ -32,6 +32,10 @@ BEGIN
                       WHEN v_at > clock_timestamp() THEN 'scheduled' ELSE 'pending' END,
         updated_at = clock_timestamp()
     WHERE id = p_job;
+    IF p_changes ? 'scheduled_for' THEN
+        UPDATE chunks SET status = 'ready', fence = fence + 1, queue = NULL, released_at = NULL
+        WHERE job_id = p_job AND status = 'released';
+    END IF;
     UPDATE chunks SET
         priority = coalesce((p_changes ->> 'priority')::smallint, priority),
         run_at = CASE WHEN p_changes ? 'scheduled_for' THEN greatest(coalesce(v_at, clock_timestamp()), clock_timestamp()) ELSE run_at END
