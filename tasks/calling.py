@@ -13,7 +13,7 @@ from uuid import UUID
 
 import aiohttp
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.scope import system_scope
 from app.departures import NotingRequest
@@ -146,7 +146,7 @@ class Calling:
                 continue
             try:
                 await self._runtime.in_thread(lambda figures=figures: _write(figures))  # type: ignore[misc]
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 self._figures.give_back(figures)
                 log.warning("figures_not_written", error=type(error).__name__)
 
@@ -158,9 +158,9 @@ class Calling:
                 continue
             try:
                 await self._runtime.in_thread(lambda calls=calls: self._usage.add(calls))  # type: ignore[misc]
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 self._counter.give_back(calls)
-                log.warning("calls_not_counted", error=type(error.orig).__name__)
+                log.warning("calls_not_counted", error=type(error).__name__)
 
 
 def _write(figures: dict[tuple[UUID, str], Figures]) -> None:
