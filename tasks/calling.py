@@ -7,7 +7,6 @@ that nobody uses any more are dropped.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from typing import Any, Self
 from uuid import UUID
 
@@ -26,7 +25,7 @@ from app.work.tools import Tools
 from routing.rate_limits.limiter import AsyncLimiter
 from tasks.once import once
 from tasks.presence import WORKER_ID
-from tasks.runtime import Runtime, runtime
+from tasks.runtime import Runtime, driven_until, runtime
 
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
@@ -37,9 +36,7 @@ FIGURES_SECONDS = 5.0
 SWEEP_SECONDS = 60.0
 
 
-#: In a thread that drives work for a limited time: the monotonic moment by which its chunk must have let go.
-driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None)
-#: So long before that a chunk is asked to finish its calls.
+#: So long before the time of driven work is over a chunk is asked to finish its calls.
 LET_GO_SECONDS = 2.0
 
 
