@@ -7,13 +7,12 @@ that nobody uses any more are dropped.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from typing import Any, Self
 from uuid import UUID
 
 import aiohttp
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.scope import system_scope
 from app.departures import NotingRequest
@@ -26,7 +25,7 @@ from app.work.tools import Tools
 from routing.rate_limits.limiter import AsyncLimiter
 from tasks.once import once
 from tasks.presence import WORKER_ID
-from tasks.runtime import Runtime, runtime
+from tasks.runtime import Runtime, driven_until, runtime
 
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
@@ -37,9 +36,7 @@ FIGURES_SECONDS = 5.0
 SWEEP_SECONDS = 60.0
 
 
-#: In a thread that drives work for a limited time: the monotonic moment by which its chunk must have let go.
-driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None)
-#: So long before that a chunk is asked to finish its calls.
+#: So long before the time of driven work is over a chunk is asked to finish its calls.
 LET_GO_SECONDS = 2.0
 
 
@@ -146,7 +143,7 @@ class Calling:
                 continue
             try:
                 await self._runtime.in_thread(lambda figures=figures: _write(figures))  # type: ignore[misc]
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 self._figures.give_back(figures)
                 log.warning("figures_not_written", error=type(error).__name__)
 
@@ -158,9 +155,9 @@ class Calling:
                 continue
             try:
                 await self._runtime.in_thread(lambda calls=calls: self._usage.add(calls))  # type: ignore[misc]
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 self._counter.give_back(calls)
-                log.warning("calls_not_counted", error=type(error.orig).__name__)
+                log.warning("calls_not_counted", error=type(error).__name__)
 
 
 def _write(figures: dict[tuple[UUID, str], Figures]) -> None:

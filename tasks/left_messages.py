@@ -1,9 +1,11 @@
-"""Takes away the messages that clients have left on a lane that was theirs.
+"""Takes away the messages that nobody will ever take: of a lane that its client has left, of chunks that were driven.
 
-They are no-ops, and whoever serves the lane drops them as they come. But a lane may be left because nobody serves it:
-its queue would never be empty again. Safe beside releases and any number of others: a message goes only when the
+They are no-ops, and whoever serves the queue drops them as they come. But there may be nobody who serves it, and it would
+never be empty again. Safe beside releases and any number of others: a message goes only when the
 ledger, asked after the queue was read, does not have its chunk as released with its fence.
 """
+
+from collections.abc import Iterable
 
 import redis
 from sqlalchemy import text
@@ -21,6 +23,11 @@ def remove_left_messages(client: "redis.Redis") -> int:
     """Remove what lies on lanes that were left lately; return how many. Raises what Redis and the database raise."""
     with system_scope() as connection:
         queues = list(connection.execute(_LEFT, {"seconds": LOOK_BACK_SECONDS}).scalars())
+    return remove_stale_messages(client, queues)
+
+
+def remove_stale_messages(client: "redis.Redis", queues: Iterable[str]) -> int:
+    """Remove from these queues what wakes nobody any more; return how many. Raises what Redis and the database raise."""
     waiting = {queue: messages for queue in queues if (messages := client.lrange(queue, 0, -1))}
     if not waiting:
         return 0

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -28,6 +29,10 @@ T = TypeVar("T")
 RATE_SECONDS = 10.0
 #: Threads for database calls of coroutines.
 DATABASE_THREADS = 8
+#: In a thread that drives work for a limited time: the monotonic moment by which its chunk must have let go.
+driven_until: ContextVar[float | None] = ContextVar("driven_until", default=None)
+#: Chunks that go on in small steps are handed back this long before that moment.
+STEP_SECONDS = 1.0
 #: `Runtime.drain_by` for the pool's children: shared memory from before the fork, on the clock that they share.
 _DRAIN_BY = multiprocessing.Value("d", 0.0, lock=False)
 
@@ -53,15 +58,18 @@ class Runtime:
         )
         #: Set when the process should hand back its chunks; monotonic time by which it must have.
         self.drain_by: float | None = None
+        #: Set where the process is not a worker's: then nothing is changed that concerns all of it.
+        self.is_guest = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, started in a thread of its own at the first call."""
         with self._lock:
             if self._loop is None:
-                # A reserved call is sent at its moment; the default switch interval of 5 ms would add to each.
-                sys.setswitchinterval(0.0002)
-                _calm_collector()
+                if not self.is_guest:
+                    # A reserved call is sent at its moment; the default switch interval of 5 ms would add to each.
+                    sys.setswitchinterval(0.0002)
+                    _calm_collector()
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="laneway-loop", daemon=True
@@ -88,14 +96,20 @@ class Runtime:
     def recorded(self, queue: str, tenant_id: UUID, rows: int) -> None:
         """Note that rows of a client were recorded, out of a lane's queue: for the rate and the lane's usage."""
         self._recorded.append((time.monotonic(), rows))
+        # Here too: a process whose rate nobody asks for would keep them all.
+        self._forget()
         self.usage.add(queue, tenant_id, rows)
 
     def rows_per_second(self) -> float:
         """Return the rows recorded a second over the last ten seconds."""
-        since = time.monotonic() - RATE_SECONDS
-        while self._recorded and self._recorded[0][0] < since:
-            self._recorded.popleft()
+        self._forget()
         return sum(rows for _, rows in list(self._recorded)) / RATE_SECONDS
+
+    def _forget(self) -> None:
+        since = time.monotonic() - RATE_SECONDS
+        with self._lock:
+            while self._recorded and self._recorded[0][0] < since:
+                self._recorded.popleft()
 
     def on_keys_changed(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when keys were edited (from any thread)."""
@@ -122,8 +136,10 @@ class Runtime:
 
     @property
     def draining(self) -> bool:
-        """True once the process was asked to stop."""
-        return self.drain_by is not None
+        """True once the process was asked to stop, or the time of the present thread's driven work is over."""
+        until = driven_until.get()
+        is_over = until is not None and time.monotonic() > until - STEP_SECONDS
+        return is_over or self.drain_by is not None
 
 
 def _calm_collector() -> None:

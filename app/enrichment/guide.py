@@ -15,6 +15,7 @@ from app.enrichment.memory import Memory, Question
 from app.enrichment.notes import Note
 from app.enrichment.provider import EnrichmentProvider
 from app.enrichment.reading import read_remembered
+from app.provider_errors import ProviderError, policy_of
 from app.work.agenda import Agenda
 from routing.key_pool import Throttled
 
@@ -50,6 +51,8 @@ class Guide:
         #: Provider -> why it has nothing to give, for the rest of the run.
         self._closed: dict[str, Throttled] = {}
         self._looked_up: set[Question] = set()
+        #: Leads that a provider is asked about alone, because a call about several went wrong.
+        self._alone: set[tuple[int, str]] = set()
 
     def next_step(
         self, item_no: int, lead: Course | Unreadable, *, note: Callable[[Note], None]
@@ -72,9 +75,17 @@ class Guide:
         if self._memory.flight(step.question) is not None:
             return False
         return not steps or (
-            step.provider == steps[0].provider
+            step.places > 1
+            and step.provider == steps[0].provider
             and all(step.question != other.question for other in steps)
         )
+
+    def part(self, steps: Sequence[Step], error: ProviderError) -> bool:
+        """Take in an error of a whole call; True: it may be the fault of any of its leads, so each is asked alone next."""
+        if len(steps) < 2 or not policy_of(error).counts_attempt:
+            return False
+        self._alone.update((step.item_no, step.provider) for step in steps)
+        return True
 
     def flight_of(self, agenda: Agenda[Course | Unreadable]) -> asyncio.Event | None:
         """Return what the first due lead waits for: the answer to its question, which another one asked."""
@@ -113,5 +124,6 @@ class Guide:
                 course.skipped[name] = needs or ""
             else:
                 question = Question(self._tenant_id, name, lookup.identity)
-                return Step(item_no, course, name, provider.max_batch, question, lookup)
+                places = 1 if (item_no, name) in self._alone else provider.max_batch
+                return Step(item_no, course, name, places, question, lookup)
         return None

@@ -23,6 +23,7 @@ _PENDING = text("""
 _ANSWERS = text("""
     SELECT item_no, provider, outcome, findings FROM lookup_attempts
     WHERE job_id = :job AND item_no BETWEEN :first AND :last AND outcome IN ('found', 'miss', 'refused', 'pending')
+      AND NOT is_over
     ORDER BY id
 """)
 #: What a lead may say of itself, in `job_items.lead` and as targets of a list's columns.

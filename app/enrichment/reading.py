@@ -55,17 +55,23 @@ def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
     )
 
 
-def read_error(step: "Step", error: ProviderError, ms: int, note: Noting) -> None:
-    """Take in that there was no answer: final for this lead, to be tried again, or (a limit, a key) as if not asked."""
-    if isinstance(error, Rejected):
+def read_error(
+    step: "Step", error: ProviderError, ms: int, note: Noting, *, is_shared: bool = False
+) -> None:
+    """Take in that there was no answer: final for this lead, to be tried again, or (a limit, a key) as if not asked.
+
+    `is_shared`: it is the error of a call about several leads, so it says nothing of this one.
+    """
+    is_refused = isinstance(error, Rejected) and not is_shared
+    if is_refused:
         step.course.answer(step.provider, "refused", {})
-    elif policy_of(error).counts_attempt:
+    elif policy_of(error).counts_attempt and not is_shared:
         step.course.failures[step.provider] = error
     note(
         Attempt(
             step.item_no,
             step.provider,
-            "refused" if isinstance(error, Rejected) else "error",
+            "refused" if is_refused else "error",
             datetime.now(UTC),
             code=error.code,
             message=error.message,

@@ -2,17 +2,17 @@
 
 Leads that are to ask the same provider share a call where it takes several. An answer that is remembered costs none, and
 a question that another lead is asking is waited for. A provider without a key to give is gone round; the chunk waits only
-for leads that nobody else could say anything about. A lead whose answer comes later is set aside while others go on; then
-the chunk is put back until the first answer is there, or overdue.
+for leads that nobody else could say anything about. Leads that wait, for keys or for an answer that comes later, are set
+aside while others go on; then the chunk is put back until the first of them can go on.
 """
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.enrichment import closing
 from app.enrichment.course import Course
@@ -26,12 +26,11 @@ from app.enrichment.provider import Outcome as Answered
 from app.enrichment.reading import read_answer, read_error
 from app.enrichment.record import write_record
 from app.enrichment.tools import EnrichmentTools
-from app.enrichment.waits import Over, next_moment
-from app.jobs import lease as ledger
+from app.enrichment.waiting import Waiting
+from app.enrichment.waits import Over
 from app.jobs.lease import Lease, Outcome
 from app.provider_errors import ProviderError
-from app.work.agenda import Attempt
-from app.work.ending import HEAD_START_SECONDS, Ending
+from app.work.ending import Ending
 from app.work.run import ChunkRun, take_chunk
 from routing.key_pool import Grant, KeyPool, Throttled
 
@@ -69,10 +68,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         self._pools, self._memory = tools.pools, tools.memory
         self._guide = Guide(tools.providers, tools.memory, lease.tenant_id)
         self._later = Later(tools.settings, tools.memory, self._recorder.note)
-        #: Leads whose answer comes later, with the provider that owes it.
-        self._aside: dict[int, str] = {}
-        #: Until when and what for the chunk is put off, when it is.
-        self._waits: tuple[datetime, str] | None = None
+        self._held_up = Waiting(lease, self._clock)
 
     @staticmethod
     def write_notes(connection: Connection, lease: Lease, notes: Sequence[Any]) -> None:
@@ -87,23 +83,14 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         return await super().run()
 
     def _ending(self) -> Ending:
-        retries = dict(self._agenda.retries)
-        if self._aside and self._halted in (None, "waiting"):
-            return Ending("waiting", lambda c: self._put_back_waiting(c, retries))
-        if self._halted != "waiting" or self._waits is None or not self._agenda:
+        if not self._held_up or not self._agenda or self._halted not in (None, "waiting"):
             return super()._ending()
-        until, reason = self._waits
-        return Ending("waiting", lambda c: ledger.put_back(c, self._lease, until, retries, reason))
-
-    def _put_back_waiting(self, connection: Connection, retries: dict[int, Attempt]) -> bool:
-        """Hand the chunk back until the first of what it waits for: an answer, a key, the next attempt of a lead."""
-        until, reason = next_moment(connection, self._lease, list(self._aside.items())), "callback"
-        if self._agenda.has_more and self._halted is None:
-            until, reason = min((until, reason), (self._agenda.next_moment(), "retry"))
-        if self._waits is not None:
-            # Named first, because a change of keys wakes those who wait for them; an answer wakes whoever waits.
-            until, reason = min(until, self._waits[0]), self._waits[1]
-        return ledger.put_back(connection, self._lease, until, retries, reason)
+        retries, goes_on = (
+            dict(self._agenda.retries),
+            self._halted is None and self._agenda.has_more,
+        )
+        moment = self._agenda.next_moment() if goes_on else None
+        return Ending("waiting", lambda c: self._held_up.put_back(c, retries, moment))
 
     async def _work(self) -> None:
         while self._goes_on:
@@ -123,7 +110,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             item_no = due.popleft()
             lead = self._agenda.items[item_no]
             if isinstance(lead, Course) and (provider := lead.waits_for) is not None:
-                self._aside[item_no] = provider
+                self._held_up.for_answer(item_no, provider)
                 continue
             step = self._guide.next_step(item_no, lead, note=self._recorder.note)
             if step is None:
@@ -150,16 +137,23 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._agenda.due.extendleft(reversed([step.item_no for step in steps]))
 
     async def _recall(self, steps: Sequence[Step]) -> list[Step]:
-        """Look the questions up in the table; return those of which nothing is remembered."""
+        """Look the questions up in the table; return those of which nothing is remembered.
+
+        While the table can't be read nothing is asked: what it remembers was paid for.
+        """
         unseen = self._guide.not_looked_up(steps)
         if unseen:
             tenant_id, is_late = self._lease.tenant_id, self._later.is_possible
-            kept, waits = await self._read(
-                lambda c: (
-                    read_kept(c, tenant_id, unseen),
-                    read_waits(c, tenant_id, unseen) if is_late else {},
+            try:
+                kept, waits = await self._read(
+                    lambda c: (
+                        read_kept(c, tenant_id, unseen),
+                        read_waits(c, tenant_id, unseen) if is_late else {},
+                    )
                 )
-            )
+            except SQLAlchemyError:
+                self._halt("limits_unavailable")
+                return []
             for question, remembered in kept.items():
                 self._memory.keep(question, remembered)
             for question, wait in waits.items():
@@ -175,7 +169,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             if throttled.reason in LONG:
                 self._guide.close(provider, throttled)
             else:
-                self._wait_for(throttled)
+                self._held_up.for_keys(throttled)
+                self._halt("waiting")
             return None
         # While this process waited it may have been frozen for longer than its lease: the turn is let go by.
         return turn if self._recorder.is_open else None
@@ -185,6 +180,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         provider, began = self._guide.providers[name], self._departs(pool, grant)
         ticket = self._later.ticket_for(provider, steps[0])
         failure: ProviderError | None = None
+        is_shared = False
         outcomes: Sequence[Answered]
         try:
             outcomes = await provider.look_up(
@@ -194,6 +190,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             )
         except ProviderError as error:
             failure, outcomes = error, [error] * len(steps)
+            is_shared = self._guide.part(steps, error)
         ms = round(await self._report(name, began, pool, grant, failure))
         for step, outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, Answer):
@@ -201,10 +198,10 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
                 read_answer(step, answer, ms, self._memory, self._recorder.note)
                 self._later.wait(step, answer, ticket)
             else:
-                read_error(step, outcome, ms, self._recorder.note)
+                read_error(step, outcome, ms, self._recorder.note, is_shared=is_shared)
 
     def _end_attempt(self, item_no: int, lead: Course | Unreadable) -> None:
-        """Conclude a lead that asks nobody any more, put it off to its next attempt, or let the chunk wait for keys."""
+        """Conclude a lead that asks nobody any more, put it off to its next attempt, or set it aside until there are keys."""
         if isinstance(lead, Unreadable):
             self._conclude(closing.failed(item_no, "invalid_input", lead.why))
         elif lead.failures and lead.missing:
@@ -218,28 +215,22 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._conclude(closing.answered(item_no, lead))
         elif (throttled := self._guide.soonest(lead)) is not None:
             lead.begin_anew()
-            self._agenda.due.appendleft(item_no)
-            self._wait_for(throttled)
+            self._held_up.for_keys(throttled)
         else:
             self._conclude(closing.unasked(item_no, lead))
 
     def _conclude(self, outcome: Outcome) -> None:
         lead = self._agenda.items[outcome.item_no]
-        if isinstance(lead, Course) and "late" in lead.answers.values():
-            self._recorder.note(Over(outcome.item_no))
+        if isinstance(lead, Course):
+            self._held_up.has_concluded = True
+            if {"late", "refused"} & set(lead.answers.values()):
+                self._recorder.note(Over(outcome.item_no))
         email = _email_of(outcome, lead)
         self._agenda.conclude(outcome)
         if self._plan.verifies and email and outcome.data is not None and not outcome.is_failure:
             self._recorder.note(Find(outcome.item_no, email, outcome.data))
         else:
             self._recorder.add(outcome)
-
-    def _wait_for(self, throttled: Throttled) -> None:
-        """Put the chunk off until these keys have something to give."""
-        if self._halted is None:
-            until = self._clock.after(throttled.wait_seconds - HEAD_START_SECONDS)
-            self._waits = (until, throttled.reason)
-        self._halt("waiting")
 
 
 def _email_of(outcome: Outcome, lead: Course | Unreadable) -> str:

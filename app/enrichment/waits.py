@@ -57,6 +57,9 @@ _CLOSE = text("""
     UPDATE lookup_waits SET over_at = clock_timestamp()
     WHERE job_id = :job AND item_no = ANY (:items) AND over_at IS NULL
 """)
+_END_REFUSALS = text("""
+    UPDATE lookup_attempts SET is_over = true WHERE job_id = :job AND item_no = ANY (:items) AND outcome = 'refused' AND NOT is_over
+""")
 _SAME = text("""
     SELECT DISTINCT ON (w.provider, w.identity) w.provider, w.identity, w.request, w.name, w.lookup, w.findings,
         extract(epoch FROM w.deadline - clock_timestamp()) AS seconds
@@ -101,7 +104,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A lead that is concluded: what comes for it now changes no result."""
+    """A lead that is concluded: what comes for it now changes no result, and who refused it may be asked by a retry."""
 
     item_no: int
 
@@ -138,8 +141,10 @@ def add_waits(connection: Connection, job_id: UUID, waits: Sequence[Wait]) -> No
 
 
 def close_waits(connection: Connection, job_id: UUID, leads: Sequence[Over]) -> None:
-    """Note that these leads are concluded."""
-    connection.execute(_CLOSE, {"job": job_id, "items": [lead.item_no for lead in leads]})
+    """Note that these leads are concluded, after their last attempts were written."""
+    values = {"job": job_id, "items": [lead.item_no for lead in leads]}
+    connection.execute(_CLOSE, values)
+    connection.execute(_END_REFUSALS, values)
 
 
 def load_waits(connection: Connection, lease: Lease) -> list[tuple[int, str, str]]:

@@ -24,15 +24,20 @@ process = APIBlueprint("process", __name__, url_prefix="/api/enrichment/process"
 def drive_work(json_data: ProcessIn) -> DrivenOut:
     """Run ready work in this process, up to `maxJobs` chunks and `timeout` ms; safe beside workers and other calls.
 
-    A chunk is a small job whole, or a part of a large one. What is not finished in time goes on at the next call.
+    A chunk is a small job whole, or a part of a large one. Chunks of a queue that a live worker serves are left to it, because
+    it may have keys of its own. What is not finished in time goes on at the next call.
     """
     _check_secret()
     # Loads Celery and the tasks, which the pages can do without.
+    from celery_config import celery_app  # noqa: PLC0415
     from tasks.driving import drive  # noqa: PLC0415
 
     settings = get_settings()
     done = drive(
-        json_data.max_jobs, json_data.timeout / 1e3, concurrency=settings.max_concurrent_jobs
+        json_data.max_jobs,
+        json_data.timeout / 1e3,
+        concurrency=settings.max_concurrent_jobs,
+        app=celery_app,
     )
     return DrivenOut.model_validate(done)
 

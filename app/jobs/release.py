@@ -46,6 +46,9 @@ class Overdue:
 
 _RELEASE = text("SELECT * FROM ledger_release(:limit, :unattended, :presence, :ago)")
 _UNATTENDED = text("SELECT * FROM ledger_unattended(:limit, :presence)")
+_ATTENDED = text("""
+    SELECT DISTINCT unnest(queues) FROM workers WHERE last_seen > clock_timestamp() - make_interval(secs => :presence)
+""")
 _RECOVER = text("SELECT * FROM ledger_recover(:attempts, :grace)")
 _OVERDUE = text("SELECT queue, released, chunk_ids, fences FROM ledger_overdue(:seconds)")
 _RECALL = text("SELECT ledger_recall(:chunks)")
@@ -92,6 +95,11 @@ def unattended(connection: Connection, limit: int, presence_seconds: float) -> l
         Released(r.chunk_id, r.fence, r.queue, r.tenant_id, r.tenant_slug, r.job_id, r.kind)
         for r in rows
     ]
+
+
+def attended(connection: Connection, presence_seconds: float) -> frozenset[str]:
+    """Return the queues that a live worker serves."""
+    return frozenset(connection.execute(_ATTENDED, {"presence": presence_seconds}).scalars())
 
 
 def claim_duty(connection: Connection, name: str, holder: UUID, seconds: float) -> bool:

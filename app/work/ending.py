@@ -63,10 +63,11 @@ def choose_ending(
     def put_back(run_at: datetime) -> Action:
         return lambda c: ledger.put_back(c, lease, run_at, retries)
 
-    if not agenda:
-        return Ending("done", lambda c: ledger.finish(c, lease))
+    # Before "done", which would begin the job's next stage.
     if halted == "cancelled":
         return Ending("cancelled", lambda c: ledger.finish(c, lease, "cancelled"))
+    if not agenda:
+        return Ending("done", lambda c: ledger.finish(c, lease))
     if halted == "throttled" and held is not None:
 
         def hold(connection: Connection) -> bool:
@@ -92,7 +93,7 @@ async def write_ending(tools: Tools, recorder: Recorder, lease: Lease, ending: E
     """
     while True:
         try:
-            return ending.how if await recorder.end(ending.action) else "lost"
+            return await recorder.end(ending.how, ending.action) or "lost"
         except SQLAlchemyError as error:
             drain_by = tools.drain_by()
             if drain_by is not None and time.monotonic() > drain_by:

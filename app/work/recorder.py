@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
@@ -65,6 +66,8 @@ class Recorder:
     def note(self, note: object) -> None:
         """Keep something for `write_notes` at the next flush."""
         self._notes.append(note)
+        if len(self._notes) >= self._tools.settings.flush_calls:
+            self.full.set()
 
     async def flush(self, retries: Mapping[int, tuple[int, float, str]] | None = None) -> Recorded:
         """Record what waits and renew the lease.
@@ -101,25 +104,53 @@ class Recorder:
             self.working.set()
             return done
 
-    async def end(self, action: Callable[[Connection], bool]) -> bool:
-        """Record the rest and call `action(connection)` in the same transaction; False: the chunk is not ours any more."""
+    async def save(self, retries: Mapping[int, tuple[int, float, str]] | None) -> None:
+        """Flush, however long the database is away: what waits was paid for, and nobody comes after.
+
+        Raises `SQLAlchemyError` for what does not pass, and when the process must go.
+        """
+        while True:
+            try:
+                await self.flush(retries)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                drain_by = self._tools.drain_by()
+                if drain_by is not None and time.monotonic() > drain_by:
+                    raise
+                log.warning("outcomes_not_recorded", error=type(error).__name__)
+                await asyncio.sleep(self._tools.settings.flush_seconds)
+            else:
+                return
+
+    async def end(self, how: str, action: Callable[[Connection], bool]) -> str | None:
+        """Record the rest and call `action(connection)` in the same transaction.
+
+        Returns `how`, `cancelled` where the job was cancelled meanwhile, None: the chunk is not ours any more.
+        """
         async with self._one_at_a_time:
             batch, notes = list(self._buffer), list(self._notes)
             seconds = self._tools.settings.lease_seconds
 
-            def write() -> tuple[bool, int]:
+            def write() -> tuple[str | None, int]:
                 with tenant_scope(self._lease.tenant_id) as connection:
                     kept = ledger.record(connection, self._lease, batch, seconds=seconds)
                     self._write(connection, kept, notes)
-                    return kept.held and action(connection), kept.recorded
+                    if not kept.held:
+                        return None, 0
+                    # A cancelled job ends here: what it would do next, nobody wants any more.
+                    done = (
+                        ledger.finish(connection, self._lease, "cancelled")
+                        if kept.cancel
+                        else action(connection)
+                    )
+                    return ("cancelled" if kept.cancel else how) if done else None, kept.recorded
 
-            held, recorded = await self._tools.in_thread(write)
-            if held:
+            ended, recorded = await self._tools.in_thread(write)
+            if ended:
                 self._buffer.clear()
                 self._notes.clear()
                 # With the rows of the list that repeat an address, as every flush tells them.
                 self._tools.on_recorded(recorded)
-            return held
+            return ended
 
     def _write(self, connection: Connection, kept: Recorded, notes: Sequence[Any]) -> None:
         if kept.held and notes and self._write_notes is not None:

@@ -57,7 +57,10 @@ async def take_chunk(
     tenant_id: UUID,
     load: Callable[[Connection, Lease], Loaded],
 ) -> tuple[Lease, Loaded] | None:
-    """Take a released chunk and `load` what it is about in the same transaction; None when it is not there to be taken."""
+    """Take a released chunk and `load` what it is about; None when it is not there to be taken.
+
+    In two transactions: the attempt counts too where `load` raises, else such a chunk would be tried for ever.
+    """
 
     def take() -> tuple[Lease, Loaded] | None:
         with tenant_scope(tenant_id) as connection:
@@ -68,7 +71,10 @@ async def take_chunk(
                 worker=tools.worker_id,
                 seconds=tools.settings.lease_seconds,
             )
-            return (lease, load(connection, lease)) if lease else None
+        if lease is None:
+            return None
+        with tenant_scope(tenant_id) as connection:
+            return lease, load(connection, lease)
 
     return await tools.in_thread(take)
 
@@ -126,7 +132,7 @@ class ChunkRun(ABC, Generic[Item]):
                 await self._work_through()
         except Exception:
             # A defect of ours: what was paid for is kept, then the lease runs out and the attempt counts.
-            await self._recorder.flush(self._agenda.changes())
+            await self._recorder.save(self._agenda.changes())
             raise
         finally:
             keeper.cancel()

@@ -1,14 +1,30 @@
 """Work driven over HTTP, in an installation without workers: POST /api/enrichment/process, against the simulated providers."""
 
+import threading
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
+from uuid import uuid4
 
 import pytest
+import redis
+from celery import Celery
 
 from app.crypto import encrypt, fingerprint
 from app.settings import get_settings
 from sandbox.process import RunningSandbox, run_sandbox
+from tasks import dispatcher, driving
+from tasks.routes import router
 from tests.conftest import Environment
-from tests.factories import Tenant, make_person, make_tenant, owner_sql
+from tests.factories import (
+    Tenant,
+    make_job,
+    make_lane,
+    make_person,
+    make_tenant,
+    make_worker,
+    owner_sql,
+)
 from tests.integration.http_world import Caller, Web
 
 PATH = "/api/enrichment/process"
@@ -24,7 +40,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def acme() -> Tenant:
+def acme(module_environment: Environment) -> Tenant:
+    owner_sql("DELETE FROM chunks")
+    owner_sql("DELETE FROM workers")
     tenant = make_tenant()
     for provider in ("mailtester", "apollo"):
         owner_sql(
@@ -102,3 +120,81 @@ def test_without_a_secret_in_the_settings_nobody_does(web: Web) -> None:
 def test_a_person_is_not_a_clock(web: Web, cron: None) -> None:
     ann: Caller = web.caller(make_person(make_tenant()))
     assert ann.post(PATH, json={}).status_code == 401
+
+
+def own_app() -> Celery:
+    """A publisher into this module's Redis."""
+    app = Celery("driving", broker=get_settings().redis_url, set_as_current=False)
+    app.conf.update(task_routes=(router,))
+    return app
+
+
+@pytest.mark.usefixtures("cron")
+def test_what_a_live_worker_serves_is_left_to_it(acme: Tenant) -> None:
+    """Its keys may be its own: this process would find none, and hold the client's lane."""
+    queue = f"verification-queue:client-{uuid4()}"
+    make_lane(make_person(acme), queue)
+    make_worker(queue)
+    owner_sql("DELETE FROM api_keys WHERE tenant_id = :t", {"t": acme.id})
+    job = make_job(acme, 3)
+    assert driving.drive(10, 6.0, concurrency=4, app=own_app()).chunks == 0
+    assert owner_sql("SELECT status FROM chunks WHERE job_id = :j", {"j": job}) == "released"
+    with redis.Redis.from_url(get_settings().redis_url) as client:
+        assert client.llen(queue) == 1
+
+
+@pytest.mark.usefixtures("cron")
+def test_driving_leaves_no_messages_behind(web: Web, acme: Tenant) -> None:
+    """Whoever submits releases too, into queues that nobody may serve."""
+    with redis.Redis.from_url(get_settings().redis_url) as client:
+        client.flushdb()
+        make_job(acme, ["not-an-address"])
+        assert dispatcher.dispatch(own_app()) == 1
+        assert client.llen("verification-queue") == 1
+        told = web.caller().post(PATH, json={"timeout": 5_000}, headers=HEADERS).json or {}
+        assert told["by_ending"] == {"done": 1}
+        assert client.llen("verification-queue") == 0
+
+
+@pytest.mark.usefixtures("cron")
+def test_no_more_chunks_are_driven_than_asked_for(web: Web, acme: Tenant) -> None:
+    for _ in range(3):
+        make_job(acme, ["not-an-address"])
+    said = {"maxJobs": 2, "timeout": 6_000}
+    told = web.caller().post(PATH, json=said, headers=HEADERS).json or {}
+    assert (told["chunks"], told["has_more"]) == (2, True)
+    told = web.caller().post(PATH, json=said, headers=HEADERS).json or {}
+    assert (told["chunks"], told["has_more"]) == (1, False)
+
+
+@pytest.mark.usefixtures("cron")
+def test_a_chunk_that_begins_slowly_is_begun_once(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cold process loads, connects and reads keys for longer than it takes to look for work again."""
+    make_job(acme, 3)
+    begun, looks, looked_twice = list[int](), count(), threading.Event()
+    find = driving._find
+
+    def look(*given: Any) -> Any:
+        if next(looks) == 2:
+            looked_twice.set()
+        return find(*given)
+
+    def begin_slowly(chunk: int, fence: int, tenant_id: str, job: str = "") -> str:
+        begun.append(chunk)
+        assert looked_twice.wait(20)
+        return "done"
+
+    monkeypatch.setattr(driving, "_find", look)
+    monkeypatch.setitem(driving.RUNS, "verify", begin_slowly)
+    done = driving.drive(10, 10.0, concurrency=10)
+    assert (len(begun), done.by_ending) == (1, {"done": 1})
+
+
+@pytest.mark.usefixtures("cron")
+def test_what_is_driven_counts_among_the_lanes_rows(web: Web, acme: Tenant) -> None:
+    make_job(acme, ["not-an-address", "nor-this"])
+    assert web.caller().post(PATH, json={}, headers=HEADERS).status_code == 200
+    rows = owner_sql("SELECT sum(rows) FROM lane_usage WHERE tenant_id = :t", {"t": acme.id})
+    assert rows == 2

@@ -54,13 +54,22 @@ async def fails() -> Recorded:
     raise OperationalError("the database is away", None, Exception())
 
 
-def recorder(write: Write, *, lease_seconds: float = 30, flush_seconds: float = 1) -> Recorder:
+def recorder(
+    write: Write,
+    *,
+    lease_seconds: float = 30,
+    flush_seconds: float = 1,
+    drain_by: float | None = None,
+) -> Recorder:
     """Return a recorder whose database does as `write` does."""
     settings = SimpleNamespace(
         lease_seconds=lease_seconds, flush_seconds=flush_seconds, flush_calls=50
     )
     tools: Any = SimpleNamespace(
-        settings=settings, in_thread=lambda _call: write(), on_recorded=lambda _rows: None
+        settings=settings,
+        in_thread=lambda _call: write(),
+        on_recorded=lambda _rows: None,
+        drain_by=lambda: drain_by,
     )
     return Recorder(cast("Tools", tools), LEASE, asked_at=asyncio.get_running_loop().time())
 
@@ -111,3 +120,30 @@ async def test_no_call_while_a_record_hangs() -> None:
 async def test_no_call_when_the_lease_may_have_run_out() -> None:
     kept = recorder(works, lease_seconds=0)
     assert not kept.is_open
+
+
+@on_a_loop
+async def test_notes_are_enough_to_record_too() -> None:
+    kept = recorder(works)
+    for _ in range(50):
+        assert not kept.full.is_set()
+        kept.note(object())
+    assert kept.full.is_set()
+
+
+@on_a_loop
+async def test_what_was_paid_for_is_saved_once_the_database_is_back() -> None:
+    answers = iter([fails(), fails(), works()])
+    kept = recorder(answers.__next__, flush_seconds=0.01)
+    kept.add(outcome(1))
+    await kept.save(None)
+    assert next(answers, None) is None
+    assert kept.is_open
+
+
+@on_a_loop
+async def test_a_process_that_must_go_does_not_wait_for_the_database() -> None:
+    kept = recorder(fails, flush_seconds=0.01, drain_by=0.0)
+    kept.add(outcome(1))
+    with pytest.raises(OperationalError):
+        await kept.save(None)
