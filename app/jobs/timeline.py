@@ -1,6 +1,6 @@
 """The course of a job, for people who ask why: its turns, its chunks, and what was asked about one row.
 
-Read inside a tenant's scope. A job's turns are kept by a trigger (migration 0019); jobs made before that have those that
+Read inside a tenant's scope. A job's turns are kept by a trigger (migration 0021); jobs made before that have those that
 their row knows.
 """
 

@@ -1,4 +1,4 @@
-"""Tokens of clients' programs.
+"""Changes of jobs are told to whoever watches, and a job keeps its timeline.
 
 Revision ID: 0021
 """
@@ -14,10 +14,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a table and the function that reads it."""
-    run_sql(op, "0021_tokens.sql")
+    """Add a table and a trigger; no row is changed."""
+    run_sql(op, "0021_job_events.sql")
 
 
 def downgrade() -> None:
-    """The web and the workers of this version call the functions; go back with a backup."""
+    """The web of this version reads the table; go back with a backup."""
     raise NotImplementedError("Restore a backup to go back before this revision.")

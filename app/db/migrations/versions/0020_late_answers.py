@@ -1,21 +1,21 @@
 """Answers that come later: what is waited for, and the vendors' calls that came.
 
-Revision ID: 0017
+Revision ID: 0020
 """
 
 from alembic import op
 
 from app.db.migrations.sql_files import run_sql
 
-revision = "0017"
-down_revision = "0021"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Add two tables, a column and functions; no row is changed."""
-    run_sql(op, "0017_late_answers.sql")
+    run_sql(op, "0020_late_answers.sql")
 
 
 def downgrade() -> None:
