@@ -71,3 +71,35 @@ def test_a_lane_of_ones_own_is_always_looked_at(crowd: World) -> None:
 def test_a_crowd_on_full_lanes_gets_nothing(crowd: World) -> None:
     crowd.release()
     assert crowd.release() == []
+
+
+def later(world: World, tenants: int) -> None:
+    """Add clients whose one chunk is due tomorrow."""
+    with world.owner.begin() as c:
+        c.execute(
+            text(
+                "INSERT INTO tenants (slug, name) SELECT 'later-' || n, 'l' FROM generate_series(1, :n) n"
+            ),
+            {"n": tenants},
+        )
+        c.execute(
+            text("""INSERT INTO jobs (id, tenant_id, kind, total_items, chunks_open)
+                    SELECT gen_random_uuid(), id, 'email_validation', 1, 1 FROM tenants""")
+        )
+        c.execute(
+            text("""INSERT INTO chunks (job_id, tenant_id, kind, priority, first_item, last_item, run_at)
+                    SELECT id, tenant_id, 'verify', 3, 1, 1, now() + interval '1 day' FROM jobs""")
+        )
+
+
+def test_due_work_is_found_at_once_among_clients_whose_work_is_for_later(world: World) -> None:
+    later(world, 1500)
+    world.add_tenant("now")
+    job = world.submit("now", 1)
+    world.attend(queues.VERIFICATION, 8)
+    for _ in range(8):
+        assert [chunk.job_id for chunk in world.release()] == [job]
+        world.rows(
+            "UPDATE chunks SET status = 'ready', queue = NULL, fence = fence + 1 WHERE job_id = :j RETURNING id",
+            j=job,
+        )

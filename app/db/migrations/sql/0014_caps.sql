@@ -7,7 +7,8 @@
 --
 -- What it costs follows the places to be filled, not the backlog nor the number of tenants: of the tenants of a shared
 -- lane, about twice as many as there are places are looked at, by lot, so a place that one chunk leaves is filled again
--- in a millisecond or two though thousands of tenants wait. With fewer tenants all of them are.
+-- in a millisecond or two though thousands of tenants wait. With fewer tenants all of them are. Of a tenant whose first work
+-- is for later, four count as one; and whose work has been due for longest is looked at in any case.
 CREATE OR REPLACE FUNCTION ledger_release(
     p_max integer, p_window integer, p_presence_seconds double precision, p_asked_seconds_ago double precision DEFAULT 0)
 RETURNS TABLE (chunk_id bigint, fence integer, queue text, tenant_id uuid, tenant_slug text, job_id uuid, kind text)
@@ -68,20 +69,25 @@ BEGIN
     ), walk (kind, at, wanted, is_round, is_tenant) AS (
         -- Shared lanes with room: from tenant to tenant that has something ready, by one index probe each, until enough
         -- are found that may get something, or all the way round.
-        SELECT k.kind, v_lot, 2 * n.room + 64, false, false
+        SELECT k.kind, v_lot, 4 * (2 * n.room + 64), false, false
         FROM chunk_kinds k JOIN lanes n ON n.queue = k.base_queue WHERE n.room > 0
         UNION ALL
         SELECT w.kind, coalesce(x.tenant_id, '00000000-0000-0000-0000-000000000000'),
-            w.wanted - (x.tenant_id IS NOT NULL AND (w.kind, x.tenant_id) NOT IN (SELECT b.kind, b.tenant_id FROM barred b))::integer,
+            w.wanted - CASE WHEN x.tenant_id IS NULL OR (w.kind, x.tenant_id) IN (SELECT b.kind, b.tenant_id FROM barred b) THEN 0
+                WHEN x.run_at <= v_now THEN 4 ELSE 1 END,
             w.is_round OR x.tenant_id IS NULL, x.tenant_id IS NOT NULL
         FROM walk w LEFT JOIN LATERAL (
-            SELECT c.tenant_id FROM chunks c WHERE c.status = 'ready' AND c.kind = w.kind AND c.tenant_id > w.at
-            ORDER BY c.tenant_id LIMIT 1) x ON true
+            SELECT c.tenant_id, c.run_at FROM chunks c WHERE c.status = 'ready' AND c.kind = w.kind AND c.tenant_id > w.at
+            ORDER BY c.tenant_id, c.priority, c.run_at LIMIT 1) x ON true
         WHERE w.wanted > 0 AND NOT (w.is_round AND (x.tenant_id IS NULL OR x.tenant_id > v_lot))
+    ), seen (kind, tenant_id) AS (
+        SELECT w.kind, w.at FROM walk w WHERE w.is_tenant
+        UNION SELECT d.kind, d.tenant_id FROM (
+            SELECT c.kind, c.tenant_id FROM chunks c WHERE c.status = 'ready' AND c.run_at <= v_now ORDER BY c.run_at LIMIT 64) d
     ), routed AS (
-        SELECT w.kind, w.at AS tenant_id, k.base_queue AS queue
-        FROM walk w JOIN chunk_kinds k ON k.kind = w.kind
-        WHERE w.is_tenant AND (w.kind, w.at) NOT IN (SELECT b.kind, b.tenant_id FROM barred b)
+        SELECT s.kind, s.tenant_id, k.base_queue AS queue
+        FROM seen s JOIN chunk_kinds k ON k.kind = s.kind
+        WHERE (s.kind, s.tenant_id) NOT IN (SELECT b.kind, b.tenant_id FROM barred b)
         UNION ALL
         SELECT k.kind, o.tenant_id, o.queue
         FROM own o CROSS JOIN chunk_kinds k
