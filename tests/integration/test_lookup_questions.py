@@ -68,3 +68,19 @@ def test_too_fast_spends_no_attempt(lookups: Lookups) -> None:
         lookups.world.make_due()
         lookups.run()
     assert lookups.results(job)["x"]["verdict"] == "found"
+
+
+def test_a_lost_lease_writes_nothing_of_what_it_asked(lookups: Lookups) -> None:
+    job = lookups.submit(lead("slow300", "x"))
+
+    def take_away(_fingerprint: str) -> None:
+        owner_sql(
+            """UPDATE chunks SET status = 'ready', fence = fence + 1, queue = NULL, lease_until = NULL, leased_by = NULL
+               WHERE job_id = :j""",
+            {"j": job},
+        )
+
+    assert lookups.run(tools={"on_call": take_away}) == ["lost"]
+    assert lookups.sandbox.summary()["calls"] == 1
+    assert lookups.attempts(job) == []
+    assert owner_sql("SELECT count(*) FROM lookup_cache") == 0
