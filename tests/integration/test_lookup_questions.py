@@ -1,0 +1,86 @@
+"""What a chunk of leads asks, and what it need not ask: answers out of date, finds, keys that are free soon."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.enrichment.submit import Order
+from sandbox.process import RunningSandbox, run_sandbox
+from tests.conftest import Environment
+from tests.factories import owner_sql
+from tests.integration.ledger_world import World
+from tests.integration.lookup_world import KEY, Lookups, lead
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[RunningSandbox]:
+    with run_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def lookups(
+    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
+) -> Lookups:
+    provider.reset()
+    provider.put_keys({"key": KEY})
+    world.add_tenant("acme")
+    return Lookups(world, provider, redis_url)
+
+
+def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> None:
+    lookups.submit(lead("found", "a"))
+    lookups.run()
+    owner_sql("UPDATE lookup_cache SET expires_at = now() - interval '1 s'")
+    other = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
+    job = other.submit(lead("found", "b"))
+    other.run()
+    assert other.attempts(job) == [("b", "apollo", "found", False)]
+
+
+def test_a_lead_whose_email_was_found_is_not_looked_up_by_the_next_lease(lookups: Lookups) -> None:
+    leads = (lead("found", "hit"), lead("apollo.miss-hunter.flaky1", "later"))
+    job = lookups.submit(*leads, verifies=True)
+    assert lookups.run(retry_base_delay=60_000) == ["retry"]
+    # Neither the process nor the table of answers remembers anything, nor do the attempts.
+    owner_sql("DELETE FROM lookup_cache")
+    owner_sql("DELETE FROM lookup_attempts")
+    owner_sql("""UPDATE chunks SET run_at = now(), retries = '{"2": [1, 0, "an error"]}'""")
+    Lookups(lookups.world, lookups.sandbox, lookups.redis_url).run()
+    assert {ref for ref, _, _, _ in lookups.attempts(job)} == {"later"}
+
+
+def test_a_short_throttle_is_waited_for_and_nobody_else_asked(lookups: Lookups) -> None:
+    lookups.keys["apollo"] = {"spacing_ms": 0, "windows": ((1, 30_000),)}
+    job = lookups.submit(*(lead(f"found-{n}", str(n)) for n in range(12)))
+    assert lookups.run(chunk_concurrency=1) == ["waiting"]
+    assert {who for _, who, _, _ in lookups.attempts(job)} == {"apollo"}
+    (chunk,) = lookups.world.rows("SELECT waits_for, run_at > now() AS later FROM chunks")
+    assert chunk == {"waits_for": "window", "later": True}
+    assert len(lookups.results(job)) == 10
+
+
+def test_too_fast_spends_no_attempt(lookups: Lookups) -> None:
+    job = lookups.submit(lead("throttled2", "x"), chain=("apollo",), order=Order(max_retries=0))
+    for _ in range(6):
+        if lookups.world.job(job)["status"] == "completed":
+            break
+        lookups.world.make_due()
+        lookups.run()
+    assert lookups.results(job)["x"]["verdict"] == "found"
+
+
+def test_a_lost_lease_writes_nothing_of_what_it_asked(lookups: Lookups) -> None:
+    job = lookups.submit(lead("slow300", "x"))
+
+    def take_away(_fingerprint: str) -> None:
+        owner_sql(
+            """UPDATE chunks SET status = 'ready', fence = fence + 1, queue = NULL, lease_until = NULL, leased_by = NULL
+               WHERE job_id = :j""",
+            {"j": job},
+        )
+
+    assert lookups.run(tools={"on_call": take_away}) == ["lost"]
+    assert lookups.sandbox.summary()["calls"] == 1
+    assert lookups.attempts(job) == []
+    assert owner_sql("SELECT count(*) FROM lookup_cache") == 0

@@ -1,0 +1,111 @@
+"""One lead's way: which of two values stays, when the search ends, what the next provider is told, what it comes to."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from app.enrichment import closing
+from app.enrichment.course import Course
+from app.enrichment.guide import Step
+from app.enrichment.lookup import Finding, Kind, Lookup
+from app.enrichment.memory import Memory, Question, Remembered
+from app.enrichment.reading import read_error
+from app.provider_errors import Rejected, Throttled, Unavailable
+
+NOW = datetime.now(UTC)
+CHAIN = ("apollo", "hunter")
+
+
+def course(*wanted: Kind, min_score: int = 0, **known: str) -> Course:
+    person = {"first_name": "Anna", "last_name": "Smith", "domain": "acme.example", **known}
+    return Course(Lookup.of(wanted or (Kind.EMAIL,), **person), CHAIN, min_score)
+
+
+def email(score: int | None, value: str = "anna@acme.example") -> dict[str, Finding]:
+    return {"email": Finding("email", value, "apollo", score, NOW)}
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 90), (90, 40)])
+def test_of_two_values_the_surer_one_stays(first: int, second: int) -> None:
+    lead = course(min_score=95)
+    lead.answer("apollo", "found", email(first, f"{first}@acme.example"))
+    lead.answer("hunter", "found", email(second, f"{second}@acme.example"))
+    assert lead.findings["email"].value == "90@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("score", "asks_on"), [(79, "hunter"), (80, None), (None, None), (0, "hunter")]
+)
+def test_an_email_that_is_not_sure_enough_is_looked_for_further(
+    score: int | None, asks_on: str | None
+) -> None:
+    lead = course(min_score=80)
+    lead.answer("apollo", "found", email(score))
+    assert lead.next_provider() == asks_on
+    assert lead.verdict == ("partial" if asks_on else "found")
+
+
+def test_the_next_provider_is_not_told_an_email_that_is_not_sure_enough() -> None:
+    lead = course(Kind.EMAIL, Kind.PHONE, min_score=80)
+    lead.answer("apollo", "found", email(20))
+    asked = lead.question(frozenset(Kind))
+    assert asked is not None
+    assert (asked.person.email, asked.wanted) == ("", {Kind.EMAIL, Kind.PHONE})
+    lead.answer("hunter", "found", email(90))
+    asked = lead.question(frozenset(Kind))
+    assert asked is not None
+    assert (asked.person.email, asked.wanted) == ("anna@acme.example", {Kind.PHONE})
+
+
+def test_what_was_found_is_no_failure_when_the_attempts_ran_out() -> None:
+    lead = course(Kind.EMAIL, Kind.PHONE)
+    lead.answer("apollo", "found", email(90))
+    lead.failures["hunter"] = Unavailable("It is away.")
+    outcome = closing.broken_off(1, lead, "provider_unavailable", "It is away.")
+    assert (outcome.verdict, outcome.is_failure) == ("partial", False)
+    nothing = closing.broken_off(1, course(), "provider_unavailable", "It is away.")
+    assert (nothing.verdict, nothing.is_failure) == ("unknown", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_shared", "answers", "fails"),
+    [
+        (Rejected("no"), False, {"apollo": "refused"}, False),
+        (Rejected("no"), True, {}, False),
+        (Unavailable("away"), False, {}, True),
+        (Unavailable("away"), True, {}, False),
+        (Throttled("too fast"), False, {}, False),
+    ],
+)
+def test_what_an_error_says_of_a_lead(
+    error: Rejected | Unavailable | Throttled,
+    is_shared: bool,
+    answers: dict[str, str],
+    fails: bool,
+) -> None:
+    lead, noted = course(), list[object]()
+    question = Question(uuid4(), "apollo", lead.lookup.identity)
+    step = Step(1, lead, "apollo", 10, question, lead.lookup)
+    read_error(step, error, 5, noted.append, is_shared=is_shared)
+    assert (lead.answers, "apollo" in lead.failures, len(noted)) == (answers, fails, 1)
+
+
+def test_a_miss_is_kept_for_a_shorter_time_than_a_find() -> None:
+    memory = Memory({"email": 30, "phone": 10, "miss": 3})
+    day = 86_400
+    wanted = [Kind.EMAIL, Kind.PHONE]
+    assert memory.seconds_to_keep([Kind.EMAIL], is_miss=False) == 30 * day
+    assert memory.seconds_to_keep(wanted, is_miss=False) == 10 * day
+    assert memory.seconds_to_keep(wanted, is_miss=True) == 3 * day
+
+
+def test_what_is_remembered_is_forgotten_when_its_time_is_over() -> None:
+    moment = [0.0]
+    memory = Memory({}, lambda: moment[0])
+    question = Question(uuid4(), "apollo", "x")
+    memory.keep(question, Remembered({}, NOW, 60))
+    moment[0] = 59.0
+    assert memory.recall(question) is not None
+    moment[0] = 60.0
+    assert memory.recall(question) is None
