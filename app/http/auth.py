@@ -17,7 +17,7 @@ from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from app.accounts.api_tokens import PREFIX, find_claim
+from app.accounts.api_tokens import PREFIX, TokenClaim, find_claim
 from app.accounts.tokens import read_token
 from app.accounts.users import (
     Account,
@@ -126,13 +126,20 @@ def _from_bearer(header: str) -> Account:
     return account
 
 
-def _from_api_token(token: str) -> Account:
+def _look_up(token: str) -> tuple[Account, TokenClaim] | None:
+    """Find an API token and whom it acts for; None for one that is not good. Needs no request."""
     with system_scope() as connection:
         claim = find_claim(connection, token)
         account = get_account(connection, claim.user_id) if claim else None
-    if claim is None or account is None:
+    return (account, claim) if account and claim else None
+
+
+def _from_api_token(token: str) -> Account:
+    found = _look_up(token)
+    if found is None:
         check_bad_token()
         raise Unauthenticated("The API token is not good (any more).")
+    account, claim = found
     g.scopes = claim.scopes
     structlog.contextvars.bind_contextvars(token_id=str(claim.token_id))
     return account
@@ -184,6 +191,10 @@ def standing() -> Callable[[], Account | None]:
         return of_session
 
     def of_bearer() -> Account | None:
+        token = header.partition(" ")[2].strip()
+        if token.startswith(PREFIX):
+            found = _look_up(token)
+            return found[0] if found else None
         try:
             return _from_bearer(header)
         except Unauthenticated:

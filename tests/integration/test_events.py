@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.accounts.api_tokens import create_token, revoke_token
+from app.db.scope import tenant_scope
 from app.http.auth import standing
 from devtools.ports import find_free_port
 from devtools.processes import Process
@@ -252,3 +254,15 @@ def test_a_server_that_holds_no_streams_says_so(ann: Caller) -> None:
     assert answer.status_code == 503
     assert answer.json
     assert "poll" in answer.json["detail"]
+
+
+def test_a_token_that_was_revoked_may_not_watch(web: Web, tenant: Tenant) -> None:
+    person = make_person(tenant)
+    with tenant_scope(tenant.id) as connection:
+        token_id, token = create_token(connection, person.id, "watcher", ["jobs:read"])
+    with web.app.test_request_context(headers={"Authorization": f"Bearer {token}"}):
+        look = standing()
+    assert look() is not None
+    with tenant_scope(tenant.id) as connection:
+        revoke_token(connection, token_id, None)
+    assert look() is None
