@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.enrichment.memory import Question, read_kept
 from app.enrichment.submit import Order
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
@@ -32,6 +33,10 @@ def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> N
     lookups.submit(lead("found", "a"))
     lookups.run()
     owner_sql("UPDATE lookup_cache SET expires_at = now() - interval '1 s'")
+    (row,) = lookups.world.rows("SELECT tenant_id, provider, identity FROM lookup_cache")
+    question = Question(lookups.world.tenants["acme"], "apollo", str(row["identity"]))
+    with lookups.world.scope("acme") as c:
+        assert read_kept(c, question.tenant_id, [question]) == {}
     other = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
     job = other.submit(lead("found", "b"))
     other.run()
