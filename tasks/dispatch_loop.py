@@ -29,8 +29,9 @@ from tasks.presence import Presence
 from tasks.routes import router
 
 log = structlog.get_logger(__name__)
-#: Wake-ups that come closer together than this are served by one release.
-SETTLE_SECONDS = 0.01
+#: Wake-ups that come closer together than this are served by one release: at least, at most, and in between so many times
+#: what the last one took. With many lanes that is longer, and looking more often would cost what the calls need.
+SETTLE_SECONDS, LONGEST_SETTLE_SECONDS, SETTLE_TIMES = 0.01, 0.1, 4.0
 
 
 class DispatchLoop(threading.Thread):
@@ -64,6 +65,7 @@ class DispatchLoop(threading.Thread):
         self._keeper = Keeper()
         #: The monotonic moment of the last heartbeat that the database took.
         self.beat_at: float | None = None
+        self._took_seconds = 0.0
         #: From when on there has been cause for a release.
         self._asked_at = time.monotonic()
 
@@ -134,7 +136,9 @@ class DispatchLoop(threading.Thread):
             self._watch.look()
         finally:
             # Whatever else fails, work goes out.
+            began = time.monotonic()
             dispatcher.dispatch(self._app, asked_at=self._asked_at)
+            self._took_seconds = time.monotonic() - began
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -171,7 +175,9 @@ class DispatchLoop(threading.Thread):
             self._asked_at = time.monotonic() if is_due else slept_at
             return
         self._asked_at = time.monotonic()
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(
+            max(SETTLE_SECONDS, min(LONGEST_SETTLE_SECONDS, SETTLE_TIMES * self._took_seconds))
+        )
         if self._wake_read in ready:
             os.read(self._wake_read, 65536)
         if self._listener in ready:

@@ -33,6 +33,13 @@ def system_scope(engine: Engine | None = None) -> Iterator[Connection]:
 
 
 @contextmanager
+def statement_scope(engine: Engine | None = None) -> Iterator[Connection]:
+    """Have each statement be a transaction of its own, without a tenant but the one that it sets itself."""
+    with (engine or app_engine()).connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
 def pauses_allowed(connection: Connection, minutes: int = 30) -> Iterator[None]:
     """Let this transaction rest between statements, as when a file is read; not to be used while others wait for its locks."""
     before = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()

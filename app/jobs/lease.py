@@ -13,6 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from app.db.scope import statement_scope
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -95,6 +97,9 @@ _FOUND = text("""
 _RECORD = """
     SELECT held, cancel, recorded FROM ledger_record(%s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb))
 """
+_RECORD_FOR = """
+    SELECT held, cancel, recorded FROM ledger_record_for(%s, %s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb))
+"""
 _encode_outcomes = json.JSONEncoder(
     default=datetime.isoformat, check_circular=False, separators=(",", ":")
 ).encode
@@ -172,15 +177,39 @@ def record(
     retries: Mapping[int, tuple[int, float, str]] | None = None,
 ) -> Recorded:
     """Record outcomes once each and renew the lease for `seconds`; with no outcomes it only renews."""
-    values = (
+    row = connection.exec_driver_sql(
+        _RECORD, _record_values(lease, outcomes, seconds, retries)
+    ).one()
+    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
+
+
+def record_alone(
+    lease: Lease,
+    outcomes: Sequence[Outcome],
+    *,
+    seconds: float,
+    retries: Mapping[int, tuple[int, float, str]] | None = None,
+) -> Recorded:
+    """Do as `record` in a transaction of its own, in one exchange with the server instead of four."""
+    values = (str(lease.tenant_id), *_record_values(lease, outcomes, seconds, retries))
+    with statement_scope() as connection:
+        row = connection.exec_driver_sql(_RECORD_FOR, values).one()
+    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
+
+
+def _record_values(
+    lease: Lease,
+    outcomes: Sequence[Outcome],
+    seconds: float,
+    retries: Mapping[int, tuple[int, float, str]] | None,
+) -> tuple[Any, ...]:
+    return (
         lease.chunk_id,
         lease.fence,
         seconds,
         _encode_outcomes([vars(outcome) for outcome in outcomes]) if outcomes else None,
         None if retries is None else json.dumps(retries),
     )
-    row = connection.exec_driver_sql(_RECORD, values).one()
-    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
 
 
 def finish(connection: Connection, lease: Lease, status: str = "done") -> bool:

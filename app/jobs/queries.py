@@ -67,7 +67,8 @@ _GET_MANY = text("SELECT * FROM job_overview WHERE id = ANY(:jobs)")
 #: What has recorded rows lately, of this tenant.
 _MOVING = text("""
     SELECT DISTINCT job_id FROM chunks
-    WHERE progress_at > clock_timestamp() - make_interval(secs => :seconds) AND tenant_id = laneway_tenant() LIMIT :n
+    WHERE mark_at > clock_timestamp() - make_interval(secs => :seconds + 10)
+        AND progress_at > clock_timestamp() - make_interval(secs => :seconds) AND tenant_id = laneway_tenant() LIMIT :n
 """)
 
 

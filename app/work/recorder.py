@@ -80,6 +80,8 @@ class Recorder:
             self.full.clear()
 
             def write() -> Recorded:
+                if not notes:
+                    return ledger.record_alone(self._lease, batch, seconds=seconds, retries=retries)
                 with tenant_scope(self._lease.tenant_id) as connection:
                     kept = ledger.record(
                         connection, self._lease, batch, seconds=seconds, retries=retries
