@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from app.crypto import encrypt
 from app.enrichment.lookup import Kind
 from app.enrichment.submit import Order, Wish, create_lookup_job
@@ -74,29 +76,24 @@ class Lookups:
         """Add a job that wants the e-mails of some leads; a lead's word says what the vendors do (`sandbox/people.py`)."""
         mark = secrets.token_hex(3)
         leads = [lead(f"{word}-{mark}", str(n)) for n, word in enumerate(words, 1)]
-        return self._create(leads, client, chain, max_retries)
+        with self.stage.world.scope(client) as c:
+            return _create(c, leads, chain, max_retries)
+
+    def submit_singles(self, word: str, jobs: int, *, client: str = CLIENT) -> list[UUID]:
+        """Add many jobs of one lead each, in one transaction: all are there at once."""
+        mark = secrets.token_hex(3)
+        with self.stage.world.scope(client) as c:
+            return [
+                _create(c, [lead(f"{word}-{n}-{mark}", "1")], ["hunter"], 3) for n in range(jobs)
+            ]
 
     def submit_again(self, job: UUID) -> UUID:
         """Add a job about the leads of another, as its client would."""
         rows = self.stage.world.rows(
             "SELECT lead FROM job_items WHERE job_id = :j ORDER BY item_no", j=job
         )
-        return self._create([row["lead"] for row in rows], CLIENT, CHAIN, 3)
-
-    def _create(
-        self, leads: Sequence[Any], client: str, chain: Sequence[str], max_retries: int
-    ) -> UUID:
-        settings = get_settings().model_copy(update={"enrichment_chain": list(chain)})
-        with self.stage.world.scope(client) as c:
-            return create_lookup_job(
-                c,
-                "batch_lead_enrichment",
-                leads,
-                Wish([Kind.EMAIL]),
-                Order(max_retries=max_retries),
-                settings=settings,
-                created_by=None,
-            )
+        with self.stage.world.scope(CLIENT) as c:
+            return _create(c, [row["lead"] for row in rows], CHAIN, 3)
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -121,11 +118,12 @@ class Lookups:
         ]
 
     def recorded_questions(self, *jobs: UUID) -> Counter[Question]:
-        """How often an answer to each question is on record in the ledger."""
+        """How often an answer to each question is on record in the ledger; what vendors told in calls of their own aside."""
         rows = self.stage.world.rows(
             """SELECT a.provider, concat(i.lead ->> 'first_name', ' ', i.lead ->> 'last_name', ' @ ', i.lead ->> 'domain') AS whom
                FROM lookup_attempts a JOIN job_items i USING (job_id, item_no)
-               WHERE a.job_id = ANY (:jobs) AND a.outcome IN ('found', 'miss') AND NOT a.is_cached""",
+               WHERE a.job_id = ANY (:jobs) AND a.outcome IN ('found', 'miss') AND NOT a.is_cached
+                 AND NOT a.is_late""",
             jobs=list(jobs),
         )
         return Counter((str(row["provider"]), str(row["whom"])) for row in rows)
@@ -187,6 +185,20 @@ class Lookups:
             self.stage.judge_rows(job, failures)
         twice = {q: n for q, n in self.recorded_questions(*jobs).items() if n > 1}
         assert not twice, twice
+
+
+def _create(
+    connection: Connection, leads: Sequence[Any], chain: Sequence[str], max_retries: int
+) -> UUID:
+    return create_lookup_job(
+        connection,
+        "batch_lead_enrichment",
+        leads,
+        Wish([Kind.EMAIL]),
+        Order(max_retries=max_retries),
+        settings=get_settings().model_copy(update={"enrichment_chain": list(chain)}),
+        created_by=None,
+    )
 
 
 def _questions(call: dict[str, Any]) -> list[Question]:

@@ -34,7 +34,7 @@ def asked_when_quiet(lookups: Lookups) -> dict[Question, int]:
 
     def is_quiet() -> bool:
         seen.append(lookups.stage.sandbox.summary()["calls"])
-        return seen[-1] == seen[-2] == seen[-3]
+        return len(set(seen[-3:])) == 1
 
     wait_for(is_quiet, 10, "no more calls arrive")
     return lookups.asked()
