@@ -40,7 +40,7 @@ def _copy(connection: Connection, table: str, job: UUID) -> None:
     own = "id" if table == "jobs" else "job_id"
     changed: Mapping[str, str] = {
         own: "copy.id",
-        "lead": """jsonb_set(t.lead, '{last_name}', to_jsonb('Copy-' || copy.n))""",
+        "lead": """jsonb_set(t.lead, '{last_name}', to_jsonb('found-copy-' || copy.n))""",
     }
     columns = list(names)
     values = ", ".join(changed.get(name, f't."{name}"') for name in columns)
