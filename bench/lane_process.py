@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from app.work.crew import Crew
 from bench.virtual_time import VirtualLoop, run_virtually
-from routing.key_pool import KeyPool
+from routing.key_pool import KeyPool, Throttled
 from routing.provider_key import ProviderKey
 from routing.rate_limits import calls
 from routing.rate_limits.limiter import AsyncLimiter
@@ -179,7 +179,8 @@ class _Process:
             ender = asyncio.create_task(chunk.end())
             await crew.run(1_000_000)
             ender.cancel()
-            await asyncio.sleep(self._rng.uniform(*NEXT_SECONDS))
+            held = max(0.0, chunk.held_until - self._loop.time())
+            await asyncio.sleep(held + self._rng.uniform(*NEXT_SECONDS))
 
     async def _work(self, pool: KeyPool, chunk: "_Chunk") -> None:
         """Call until the chunk's slice is over, as `VerificationRun` does."""
@@ -193,6 +194,11 @@ class _Process:
                 if not chunk.is_over:
                     raise
                 task.uncancel()
+                return
+            except Throttled as throttled:
+                # As a lane is held: nothing is released before the keys have something to give.
+                chunk.held_until = self._loop.time() + throttled.wait_seconds
+                chunk.let_go()
                 return
             finally:
                 chunk.waiting.discard(task)
@@ -218,6 +224,7 @@ class _Chunk:
         self._over = over
         self.crew: Crew
         self.is_over = False
+        self.held_until = 0.0
         #: Those who wait for a key, and are told to let go.
         self.waiting: set[asyncio.Task[None]] = set()
 
@@ -229,6 +236,10 @@ class _Chunk:
                 await self._over.wait()
         except TimeoutError:
             pass
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Take no further item: who waits for a key stops waiting."""
         self.is_over = True
-        for task in list(self.waiting):
+        for task in self.waiting - {asyncio.current_task()}:
             task.cancel()

@@ -21,6 +21,15 @@ def test_a_busy_process_uses_what_its_keys_allow_and_breaks_no_limit(
     assert min(told.calls.values()) >= 0.96 * allowed
 
 
+def test_windows_that_bind_are_kept_and_used(redis_url: str) -> None:
+    # 165 calls in 20.6 s, then nothing for 9.4 s: the pool says so, and the chunk lets go.
+    seconds = 65
+    names = [f"lane-{number}" for number in range(3)]
+    told = simulate(redis_url, names, keys_each=2, spacing_ms=125, seconds=seconds, seed=1)
+    assert told.early_ms == []
+    assert sum(told.calls.values()) >= 0.97 * allowed_calls(125, seconds) * 2 * len(names)
+
+
 def test_a_call_that_comes_too_early_is_seen(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

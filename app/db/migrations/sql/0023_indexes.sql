@@ -112,7 +112,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT max(c.progress_at) AS at, coalesce(sum((c.done_items - c.prior_done) * p_window
             / greatest(p_window, extract(epoch FROM clock_timestamp() - c.prior_at)::double precision)), 0) AS rows
-        FROM chunks c WHERE c.mark_at > clock_timestamp() - make_interval(secs => p_window + 10)
+        FROM chunks c WHERE c.mark_at > (SELECT clock_timestamp() - make_interval(secs => p_window + 10))
             AND c.progress_at > clock_timestamp() - make_interval(secs => p_window) AND c.job_id = v.id
     ) r
     -- Finds move a chunk on without a row done.
