@@ -33,7 +33,11 @@ _MANY = """
         CASE WHEN n % 50 = 0 THEN ARRAY['vip'] ELSE '{}' END, 1, 1, now() - make_interval(secs => (:jobs - n) * 30), now(), 3
     FROM generate_series(1, :jobs) AS n
 """
-
+#: Indexes that no constraint stands on.
+_SECONDARY = """
+    SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs'
+        AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE conrelid = 'jobs'::regclass)
+"""
 _FIGURES = """
     INSERT INTO job_figures (tenant_id, minute, kind, shard, created, completed, items_done)
     SELECT :tenant, date_trunc('minute', now()) - make_interval(mins => m), kind, 0, 2, 2, 2
@@ -98,12 +102,18 @@ def list_queries() -> list[str]:
 def fill(installation: Installation, tenant: UUID, jobs: int) -> None:
     """Put many jobs into the table, and a day's figures beside them.
 
-    Without the triggers: in one transaction each row would update the same row of figures and send a notice.
+    Without the triggers: in one transaction each row would update the same row of figures and send a notice; and each row's
+    client would be looked up a million times. Secondary indexes are made anew from what is there.
     """
     with installation.owner.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE jobs DISABLE TRIGGER USER")
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
+        indexes = connection.execute(text(_SECONDARY)).all()
+        for name, _ in indexes:
+            connection.exec_driver_sql(f"DROP INDEX {name}")
         connection.execute(text(_MANY), {"jobs": jobs, "tenant": tenant})
-        connection.exec_driver_sql("ALTER TABLE jobs ENABLE TRIGGER USER")
+        for _, made_by in indexes:
+            connection.exec_driver_sql(made_by)
         connection.execute(text(_FIGURES), {"tenant": tenant})
     with installation.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE jobs")

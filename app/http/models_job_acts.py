@@ -168,7 +168,9 @@ class MetricsOut(Out):
     latency_ms: PercentilesOut = Field(description="From when a job was due to its end.")
     by_type: list[KindOut]
     by_provider: list[ProviderOut]
-    step_seconds: int = Field(description="Of `per_minute`: 60, or 3600 in a window of over a day.")
+    step_seconds: int = Field(
+        description="Of `per_minute`: 60, or in a longer window 300, 900, 3600 or 21600: some 170 steps at most."
+    )
     per_minute: list[MinuteOut]
     queue: list[QueueOut]
 
