@@ -18,7 +18,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 from werkzeug.wrappers import Response
 
 from app.accounts.api_tokens import PREFIX, TokenClaim, find_claim
-from app.accounts.tokens import Claim, read_token
+from app.accounts.tokens import read_token
 from app.accounts.users import (
     Account,
     find_account,
@@ -112,14 +112,13 @@ def end_session() -> None:
     session.clear()
 
 
-def _from_bearer(header: str, claim: Claim | None = None) -> Account:
-    """Return whom a header names; `claim` is what its token says, where it was read already."""
+def _from_bearer(header: str) -> Account:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
     if token.strip().startswith(PREFIX):
         return _from_api_token(token.strip())
-    claim = claim or read_token(token.strip())
+    claim = read_token(token.strip())
     with statement_scope() as connection:
         account = find_account(connection, claim.user_id, claim.stamp)
     if account is None:
@@ -162,7 +161,7 @@ def current_account() -> Account | None:
     if "account" not in g:
         header = request.headers.get("Authorization")
         if header is not None:
-            g.account = _from_bearer(header, g.get("claim"))
+            g.account = _from_bearer(header)
         else:
             g.account = current_user.account if current_user.is_authenticated else None
             if g.account and is_unsafe() and request.path.startswith("/api/"):
