@@ -1,4 +1,4 @@
-"""A job made in one statement.
+"""A job made in one statement, and counts of jobs from an index alone.
 
 Revision ID: 0024
 """
@@ -14,12 +14,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the function; no row is changed."""
+    """Make the function and the index; no row is changed."""
     run_sql(op, "0024_submit.sql")
+    run_sql(op, "0024_lists.sql")
 
 
 def downgrade() -> None:
-    """Take it away again."""
+    """Take the function away again; the index has all that the one before it had."""
     op.execute(
         "DROP FUNCTION ledger_submit(uuid, uuid, text, text, text, integer, text[], jsonb, text, timestamptz, integer, uuid, json, integer, text)"
     )
