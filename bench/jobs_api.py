@@ -42,6 +42,7 @@ _FIGURES = """
     INSERT INTO job_figures (tenant_id, minute, kind, shard, created, completed, items_done)
     SELECT :tenant, date_trunc('minute', now()) - make_interval(mins => m), kind, 0, 2, 2, 2
     FROM generate_series(1, 1440) AS m, unnest(ARRAY['single_lead_enrichment', 'email_validation']) AS kind
+    ON CONFLICT DO NOTHING
 """
 
 

@@ -129,10 +129,10 @@ class SumsOut(Out):
     success_rate: float | None
     error_rate: float | None
 
-    @classmethod
-    def fields_of(cls, sums: Sums) -> dict[str, Any]:
+    @staticmethod
+    def fields_of(sums: Sums) -> dict[str, Any]:
         """Return the fields as they are sent."""
-        return cls.model_validate(sums).model_dump()
+        return vars(sums) | {"success_rate": sums.success_rate, "error_rate": sums.error_rate}
 
 
 class KindOut(SumsOut):

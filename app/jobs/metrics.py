@@ -16,9 +16,8 @@ PERCENTILES = (50, 90, 99)
 STEPS = (60, 300, 900, 3600, 21_600)
 MOST_STEPS = 170
 _JOBS = text("""
-    SELECT date_bin(make_interval(secs => :step), minute, 'epoch') AS at, kind, sum(created) AS created,
-        sum(completed) AS completed, sum(failed) AS failed, sum(dead_letter) AS dead_letter, sum(cancelled) AS cancelled,
-        sum(items_done)::bigint AS items_done, sum(items_failed)::bigint AS items_failed
+    SELECT date_bin(make_interval(secs => :step), minute, 'epoch') AS at, kind, sum(created), sum(completed), sum(failed),
+        sum(dead_letter), sum(cancelled), sum(items_done)::bigint, sum(items_failed)::bigint
     FROM job_figures WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY 1, 2 ORDER BY 1, 2
 """)
 _TOOK = text("""
@@ -34,7 +33,8 @@ _CALLS_TOOK = text("""
     WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY provider, place
 """)
 _WAITING = text("SELECT * FROM work_waiting(:limit)")
-_SUMS = ("created", "completed", "failed", "dead_letter", "cancelled", "items_done", "items_failed")
+#: As many as `Sums` has, in whose order `_JOBS` tells them after a step and a kind.
+_NONE = (0,) * 7
 #: How many there are at each place of a histogram.
 Histogram = Mapping[int, int]
 
@@ -84,9 +84,9 @@ class Sums:
 
     @classmethod
     def of(cls, rows: Iterable[Row[Any]]) -> "Sums":
-        """Add up rows."""
-        told = list(rows)
-        return cls(*(max(0, sum(getattr(row, name) for row in told)) for name in _SUMS))
+        """Add up rows of `_JOBS`."""
+        columns = zip(_NONE, *(row[2:] for row in rows), strict=True)
+        return cls(*(max(0, sum(column)) for column in columns))
 
     @property
     def success_rate(self) -> float | None:
