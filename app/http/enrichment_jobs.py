@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response, make_response, request
-from sqlalchemy import Connection
 
 from app.db.scope import tenant_scope
 from app.http.auth import require_tenant, signed_in
 from app.http.extensions import dispatch_soon
 from app.http.idempotent import claimed
-from app.http.job_making import make_job
+from app.http.job_making import Also, make_job
 from app.http.models import JobOut
 from app.http.models_enrichment import JobIn
 from app.jobs import idempotency, queries
@@ -51,9 +48,7 @@ def create_job(json_data: JobIn) -> Response:
     return response
 
 
-def _settling(
-    claim: idempotency.Claim | None, digest: str
-) -> Callable[[Connection, UUID], None] | None:
+def _settling(claim: idempotency.Claim | None, digest: str) -> Also | None:
     if claim is None:
         return None
     return lambda connection, job_id: idempotency.settle(connection, claim, digest, job_id)

@@ -17,35 +17,37 @@ from app.enrichment.lookup import Kind
 from app.enrichment.submit import Wish, lookup_params, normal_lead
 from app.http.models_enrichment import USUAL_TYPES, JobIn, ManyLeadsIn, OneLeadIn, ValidationJobIn
 from app.http.webhook_address import check_address
-from app.jobs.new_job import NewJob, client_version, submit, submit_alone
+from app.jobs.new_job import NewJob, client_version, submit, submit_alone, submit_unless_changed
 from app.jobs.queries import JobView
 from app.jobs.submit import verifier_params
 from app.settings import get_settings
 from app.verification.providers import check_provider
 
-#: Clients and what they wish for; the oldest is forgotten first.
+#: Clients and what they wish for; where there are more, all are forgotten and read again.
 MOST_REMEMBERED = 1_000
 #: Its params, and the version of the client's row that they were made from.
 _Remembered = tuple[Mapping[str, Any], str | None]
 _remembered: dict[tuple[object, ...], _Remembered] = {}
+#: What is done in a job's transaction, with its id.
+Also = Callable[[Connection, UUID], None]
 
 
 def make_job(
     said: JobIn,
     tenant_id: UUID,
     created_by: UUID,
-    also: Callable[[Connection, UUID], None] | None = None,
+    also: Also | None = None,
 ) -> JobView:
     """Make a job; `also` is done in its transaction, with its id. Raises `InvalidInput`, `Misconfigured`."""
     new = _new_job(said, created_by)
     wish, verifier = _wish(said), _verifier(said)
     place = (tenant_id, wish, *get_settings().enrichment_chain)
     known = _remembered.get(place) if wish else ({}, None)
-    if also is None and verifier is None and known is not None:
+    if verifier is None and known is not None:
         params, version = known
-        made = submit_alone(tenant_id, replace(new, params=params), version=version)
-        if made is not None:
-            return made
+        found = _submit_known(tenant_id, replace(new, params=params), version, also)
+        if found is not None:
+            return found
     with tenant_scope(tenant_id) as connection:
         if wish:
             version = client_version(connection)
@@ -59,12 +61,23 @@ def make_job(
     return made
 
 
+def _submit_known(
+    tenant_id: UUID, job: NewJob, version: str | None, also: Also | None
+) -> JobView | None:
+    """Make a job with params of a version; None: they are out of date, and nothing was made."""
+    if also is None:
+        return submit_alone(tenant_id, job, version=version)
+    with tenant_scope(tenant_id) as connection:
+        made = submit_unless_changed(connection, tenant_id, job, version)
+        if made is not None:
+            also(connection, made.id)
+    return made
+
+
 def _remember(place: tuple[object, ...], found: _Remembered) -> None:
-    _remembered.pop(place, None)
+    if len(_remembered) >= MOST_REMEMBERED:
+        _remembered.clear()
     _remembered[place] = found
-    # Of two threads that find it full, both may take one out: what is gone is read again.
-    while len(_remembered) > MOST_REMEMBERED:
-        _remembered.pop(next(iter(_remembered), place), None)
 
 
 def _new_job(said: JobIn, created_by: UUID) -> NewJob:

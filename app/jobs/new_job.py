@@ -56,6 +56,15 @@ def submit(connection: Connection, tenant_id: UUID, job: NewJob) -> JobView:
     return view_of(connection.exec_driver_sql(_SUBMIT, _values(tenant_id, job, None)).one())
 
 
+def submit_unless_changed(
+    connection: Connection, tenant_id: UUID, job: NewJob, version: str | None
+) -> JobView | None:
+    """Do as `submit`, but make nothing and return None when the client's row is no longer of that version (None: of any)."""
+    values = _values(tenant_id, job, version)
+    row = connection.exec_driver_sql(_SUBMIT, values).one_or_none()
+    return None if row is None else view_of(row)
+
+
 def submit_alone(tenant_id: UUID, job: NewJob, *, version: str | None = None) -> JobView | None:
     """Make a job in a transaction of its own, which has ended when this returns.
 
@@ -63,8 +72,7 @@ def submit_alone(tenant_id: UUID, job: NewJob, *, version: str | None = None) ->
     nothing was made.
     """
     with statement_scope() as connection:
-        row = connection.exec_driver_sql(_SUBMIT, _values(tenant_id, job, version)).one_or_none()
-        return None if row is None else view_of(row)
+        return submit_unless_changed(connection, tenant_id, job, version)
 
 
 def _values(tenant_id: UUID, job: NewJob, version: str | None) -> tuple[Any, ...]:

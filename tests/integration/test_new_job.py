@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import event
@@ -123,10 +124,17 @@ def test_nothing_is_made_for_a_client_that_has_changed(acme: Tenant) -> None:
     assert owner_sql("SELECT count(*) FROM jobs WHERE tenant_id = :t", {"t": acme.id}) == 1
 
 
-def test_another_chain_holds_for_the_next_job(acme: Tenant, ann: Caller) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_another_chain_holds_for_the_next_job(acme: Tenant, ann: Caller, *, named: bool) -> None:
+    """Also of a request that settles a key: the whole is one transaction."""
+
     def chain() -> list[str]:
         said = {**SINGLE, "payload": {**SINGLE["payload"], "providerId": None}}
-        job = (ann.post(PATH, json=said).json or {})["id"]
+        headers = {"Idempotency-Key": str(uuid4())} if named else {}
+        job = (ann.post(PATH, json=said, headers=headers).json or {})["id"]
+        if named:
+            again = ann.post(PATH, json=said, headers=headers)
+            assert (again.json or {})["id"] == job
         return owner_sql("SELECT params -> 'chain' FROM jobs WHERE id = :j", {"j": job})
 
     for wanted in (["hunter"], ["clearbit", "apollo"], ["hunter"]):
