@@ -16,6 +16,7 @@ from bench.clients import add_client
 from bench.figures import Figure, Scale, Target, percentile
 from bench.installation import Installation, run_installation
 from bench.people import add_person
+from bench.proc import children_of, processor_seconds
 
 JOBS = 1_000_000
 MADE = 6_000
@@ -33,11 +34,16 @@ _MANY = """
         CASE WHEN n % 50 = 0 THEN ARRAY['vip'] ELSE '{}' END, 1, 1, now() - make_interval(secs => (:jobs - n) * 30), now(), 3
     FROM generate_series(1, :jobs) AS n
 """
-
+#: Indexes that no constraint stands on.
+_SECONDARY = """
+    SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs'
+        AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE conrelid = 'jobs'::regclass)
+"""
 _FIGURES = """
     INSERT INTO job_figures (tenant_id, minute, kind, shard, created, completed, items_done)
     SELECT :tenant, date_trunc('minute', now()) - make_interval(mins => m), kind, 0, 2, 2, 2
     FROM generate_series(1, 1440) AS m, unnest(ARRAY['single_lead_enrichment', 'email_validation']) AS kind
+    ON CONFLICT DO NOTHING
 """
 
 
@@ -48,7 +54,9 @@ def run(scale: Scale) -> list[Figure]:
         tenant = add_client(installation, "acme")
         token = add_person(installation, tenant, "ann@acme.example")
         url = installation.start_web()
+        used = _processor(installation)
         made, seconds = asyncio.run(create_jobs(url, token, scale.pick(MADE, 300)))
+        used = {who: now - used[who] for who, now in _processor(installation).items()}
         fill(installation, tenant, scale.pick(JOBS, 20_000))
         lists = asyncio.run(read(url, token, list_queries(), scale.pick(READS, 40)))
         figures = asyncio.run(read(url, token, ["/metrics?window=86400"], scale.pick(READS, 40)))
@@ -58,7 +66,16 @@ def run(scale: Scale) -> list[Figure]:
             len(made) / seconds,
             "jobs/s",
             target=Target(300, "least"),
-            notes={"at_once": AT_ONCE, "p50_ms": _ms(made, 0.5), "max_ms": _ms(made, 1)},
+            notes={
+                "at_once": AT_ONCE,
+                "p50_ms": _ms(made, 0.5),
+                "max_ms": _ms(made, 1),
+                # All that were made, those that are not timed too: what a busier machine changes least.
+                "processor_ms": {
+                    who: round(seconds * 1e3 / (len(made) + 2 * AT_ONCE), 2)
+                    for who, seconds in used.items()
+                },
+            },
         ),
         Figure("jobs_made_p99", _ms(made, 0.99), "ms", target=Target(100, "most")),
         Figure(
@@ -76,6 +93,15 @@ def run(scale: Scale) -> list[Figure]:
             notes={"p50_ms": _ms(figures, 0.5)},
         ),
     ]
+
+
+def _processor(installation: Installation) -> dict[str, float]:
+    """Return the processor seconds that the web's processes and the database's sessions have used so far."""
+    web = next(process for process in installation.supervisor.processes if process.name == "web")
+    return {
+        "web": sum(map(processor_seconds, children_of(web.pid))),
+        "database": sum(map(processor_seconds, children_of(installation.postgres.pid))),
+    }
 
 
 def _ms(took: list[float], share: float) -> float:
@@ -98,12 +124,18 @@ def list_queries() -> list[str]:
 def fill(installation: Installation, tenant: UUID, jobs: int) -> None:
     """Put many jobs into the table, and a day's figures beside them.
 
-    Without the triggers: in one transaction each row would update the same row of figures and send a notice.
+    Without the triggers: in one transaction each row would update the same row of figures and send a notice; and each row's
+    client would be looked up a million times. Secondary indexes are made anew from what is there.
     """
     with installation.owner.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE jobs DISABLE TRIGGER USER")
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
+        indexes = connection.execute(text(_SECONDARY)).all()
+        for name, _ in indexes:
+            connection.exec_driver_sql(f"DROP INDEX {name}")
         connection.execute(text(_MANY), {"jobs": jobs, "tenant": tenant})
-        connection.exec_driver_sql("ALTER TABLE jobs ENABLE TRIGGER USER")
+        for _, made_by in indexes:
+            connection.exec_driver_sql(made_by)
         connection.execute(text(_FIGURES), {"tenant": tenant})
     with installation.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE jobs")

@@ -34,10 +34,27 @@ def system_scope(engine: Engine | None = None) -> Iterator[Connection]:
 
 
 @contextmanager
+def statement_scope(engine: Engine | None = None) -> Iterator[Connection]:
+    """Have each statement be a transaction of its own, without a tenant but the one that it sets itself.
+
+    Said to the driver: SQLAlchemy's way there and back (`isolation_level`) is one more exchange with the server each time.
+    """
+    with (engine or app_engine()).connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            # One that was lost goes to nobody else.
+            if not driver.closed:
+                driver.autocommit = False
+
+
+@contextmanager
 def statement_cursor(engine: Engine | None = None) -> Iterator[Any]:
     """Give the driver's cursor, for statements that are transactions of their own and set their own tenant.
 
-    For what is said all the time: with SQLAlchemy's part it takes twice as long. What is raised is the driver's
+    For what is said all the time: with SQLAlchemy's part (`statement_scope`) it takes twice as long. What is raised is the driver's
     (`psycopg2.Error`), and the connection is then not used again.
     """
     pooled = (engine or app_engine()).raw_connection()

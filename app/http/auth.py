@@ -26,7 +26,7 @@ from app.accounts.users import (
     get_account,
     revoke_session,
 )
-from app.db.scope import system_scope
+from app.db.scope import statement_scope, system_scope
 from app.errors import Forbidden, Unauthenticated
 from app.http.limits import check_bad_token, count_tenant
 from app.http.security import guard, is_unsafe
@@ -82,7 +82,7 @@ def _load_session(text: str) -> SessionUser | None:
         return None
     if kept.until < datetime.now(UTC):
         return None
-    with system_scope() as connection:
+    with statement_scope() as connection:
         account = find_session_account(connection, kept.user_id, kept.stamp, kept.session_id)
     return SessionUser(account, kept) if account else None
 
@@ -119,7 +119,7 @@ def _from_bearer(header: str) -> Account:
     if token.strip().startswith(PREFIX):
         return _from_api_token(token.strip())
     claim = read_token(token.strip())
-    with system_scope() as connection:
+    with statement_scope() as connection:
         account = find_account(connection, claim.user_id, claim.stamp)
     if account is None:
         raise Unauthenticated("The access token is no longer valid; sign in again.")
@@ -128,7 +128,7 @@ def _from_bearer(header: str) -> Account:
 
 def _look_up(token: str) -> tuple[Account, TokenClaim] | None:
     """Find an API token and whom it acts for; None for one that is not good. Needs no request."""
-    with system_scope() as connection:
+    with statement_scope() as connection:
         claim = find_claim(connection, token)
         account = get_account(connection, claim.user_id) if claim else None
     return (account, claim) if account and claim else None

@@ -23,6 +23,7 @@ from app.accounts.tokens import read_token
 from app.accounts.users import normalise_email
 from app.errors import TooManyRequests, Unauthenticated
 from app.http.access import LIMITS_WITHOUT_REDIS
+from app.http.counting import count_up
 from app.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
@@ -116,14 +117,12 @@ def count_tenant(tenant_id: UUID | None) -> None:
         return
     limit = parse(get_settings().tenant_limit)
     try:
-        is_within = limiter.limiter.hit(limit, "tenant", str(tenant_id))
-        stats = limiter.limiter.get_window_stats(limit, "tenant", str(tenant_id))
+        count, seconds = count_up(limiter.limiter, limit, "tenant", str(tenant_id))
     except Exception as error:  # noqa: BLE001 - whatever the store raises: a limit that can't be counted lets in
         log.warning("tenant_not_limited", error=type(error).__name__)
         return
-    seconds = max(1, math.ceil(stats.reset_time - time.time()))
-    g.rate_limit = (limit.amount, limit.get_expiry(), max(0, stats.remaining), seconds)
-    if not is_within:
+    g.rate_limit = (limit.amount, limit.get_expiry(), max(0, limit.amount - count), seconds)
+    if count > limit.amount:
         said = f"This client may make {limit.amount:,} requests in {limit.get_expiry()} s. Wait a little."
         raise TooManyRequests(said, retry_after=seconds)
 

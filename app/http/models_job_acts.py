@@ -129,10 +129,10 @@ class SumsOut(Out):
     success_rate: float | None
     error_rate: float | None
 
-    @classmethod
-    def fields_of(cls, sums: Sums) -> dict[str, Any]:
+    @staticmethod
+    def fields_of(sums: Sums) -> dict[str, Any]:
         """Return the fields as they are sent."""
-        return cls.model_validate(sums).model_dump()
+        return vars(sums) | {"success_rate": sums.success_rate, "error_rate": sums.error_rate}
 
 
 class KindOut(SumsOut):
@@ -168,7 +168,9 @@ class MetricsOut(Out):
     latency_ms: PercentilesOut = Field(description="From when a job was due to its end.")
     by_type: list[KindOut]
     by_provider: list[ProviderOut]
-    step_seconds: int = Field(description="Of `per_minute`: 60, or 3600 in a window of over a day.")
+    step_seconds: int = Field(
+        description="Of `per_minute`: 60, or in a longer window 300, 900, 3600 or 21600: some 170 steps at most."
+    )
     per_minute: list[MinuteOut]
     queue: list[QueueOut]
 

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Row, text
 #: Chunks are counted up to here.
 DEPTH_LIMIT = 10_000
 PERCENTILES = (50, 90, 99)
-#: A window of up to a day is told by the minute, a longer one by the hour.
-FINE_SECONDS = 86_400
-STEPS = (60, 3600)
+#: A window is told in the finest of these steps (s) of which it has no more than MOST_STEPS: who draws them has about so many
+#: pixels, and each costs as much to send as to read.
+STEPS = (60, 300, 900, 3600, 21_600)
+MOST_STEPS = 170
 _JOBS = text("""
-    SELECT date_bin(make_interval(secs => :step), minute, 'epoch') AS at, kind, sum(created) AS created,
-        sum(completed) AS completed, sum(failed) AS failed, sum(dead_letter) AS dead_letter, sum(cancelled) AS cancelled,
-        sum(items_done) AS items_done, sum(items_failed) AS items_failed
+    SELECT date_bin(make_interval(secs => :step), minute, 'epoch') AS at, kind, sum(created), sum(completed), sum(failed),
+        sum(dead_letter), sum(cancelled), sum(items_done)::bigint, sum(items_failed)::bigint
     FROM job_figures WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY 1, 2 ORDER BY 1, 2
 """)
 _TOOK = text("""
@@ -33,7 +33,8 @@ _CALLS_TOOK = text("""
     WHERE tenant_id = laneway_tenant() AND minute >= :since GROUP BY provider, place
 """)
 _WAITING = text("SELECT * FROM work_waiting(:limit)")
-_SUMS = ("created", "completed", "failed", "dead_letter", "cancelled", "items_done", "items_failed")
+#: As many as `Sums` has, in whose order `_JOBS` tells them after a step and a kind.
+_NONE = (0,) * 7
 #: How many there are at each place of a histogram.
 Histogram = Mapping[int, int]
 
@@ -83,9 +84,9 @@ class Sums:
 
     @classmethod
     def of(cls, rows: Iterable[Row[Any]]) -> "Sums":
-        """Add up rows."""
-        told = list(rows)
-        return cls(*(max(0, int(sum(getattr(row, name) for row in told))) for name in _SUMS))
+        """Add up rows of `_JOBS`."""
+        columns = zip(_NONE, *(row[2:] for row in rows), strict=True)
+        return cls(*(max(0, sum(column)) for column in columns))
 
     @property
     def success_rate(self) -> float | None:
@@ -119,7 +120,7 @@ class ProviderFigures:
 
 @dataclass(frozen=True)
 class Minute:
-    """What happened in one step, a minute or an hour, which began at `minute`."""
+    """What happened in one step, a minute or some, which began at `minute`."""
 
     minute: datetime
     sums: Sums
@@ -153,7 +154,7 @@ def read_metrics(connection: Connection, window_seconds: int) -> Metrics:
     """Return the figures of the last `window_seconds`, whole minutes."""
     at = datetime.now(UTC)
     since = (at - timedelta(seconds=window_seconds)).replace(second=0, microsecond=0)
-    step = STEPS[window_seconds > FINE_SECONDS]
+    step = next((s for s in STEPS if window_seconds <= MOST_STEPS * s), STEPS[-1])
     rows = connection.execute(_JOBS, {"since": since, "step": step}).all()
     took = _histograms(connection.execute(_TOOK, {"since": since}))
     calls = connection.execute(_CALLS, {"since": since}).all()
@@ -170,9 +171,7 @@ def read_metrics(connection: Connection, window_seconds: int) -> Metrics:
             for kind, mine in sorted(_grouped(rows, "kind").items())
         ],
         by_provider=[
-            ProviderFigures(
-                c.provider, int(c.calls), int(c.errors), Percentiles.of(calls_took[c.provider])
-            )
+            ProviderFigures(c.provider, c.calls, c.errors, Percentiles.of(calls_took[c.provider]))
             for c in calls
         ],
         minutes=[Minute(at, Sums.of(mine)) for at, mine in _grouped(rows, "at").items()],
@@ -186,7 +185,7 @@ def read_metrics(connection: Connection, window_seconds: int) -> Metrics:
 def _histograms(rows: Iterable[Row[Any]]) -> defaultdict[str, dict[int, int]]:
     found: defaultdict[str, dict[int, int]] = defaultdict(dict)
     for row in rows:
-        found[row.name][row.place] = int(row.n)
+        found[row.name][row.place] = row.n
     return found
 
 

@@ -130,7 +130,7 @@ def test_two_who_end_jobs_of_the_same_clients_never_wait_for_each_other(owner: E
     assert [read(t).sums.cancelled for t in (one, two)] == [2, 2]
 
 
-def test_a_month_is_read_soon_and_by_the_hour(acme: Tenant) -> None:
+def test_a_month_is_read_soon_and_in_few_steps(acme: Tenant) -> None:
     owner_sql(
         """WITH f AS (INSERT INTO job_figures (tenant_id, minute, kind, shard, created, completed)
                SELECT :t, date_trunc('minute', now()) - n * interval '1 minute', 'email_validation', s, 1, 1
@@ -143,14 +143,34 @@ def test_a_month_is_read_soon_and_by_the_hour(acme: Tenant) -> None:
     began = time.monotonic()
     found = read(acme, 31 * DAY)
     assert time.monotonic() - began < 1.0
-    assert (found.step_seconds, found.sums.created) == (3600, 88_000)
-    assert len(found.minutes) in (734, 735)
+    assert (found.step_seconds, found.sums.created) == (21_600, 88_000)
+    assert len(found.minutes) in (123, 124)
     assert sum(step.sums.created for step in found.minutes) == 88_000
     assert found.latency == Percentiles(1218.0, 1448.0, 1448.0)
-    fine = read(acme, DAY)
-    assert fine.step_seconds == 60
-    # One less where a minute ended in between.
-    assert len(fine.minutes) in (1439, 1440)
+
+
+@pytest.mark.parametrize(
+    ("window", "step"),
+    [(60, 60), (7_200, 60), (10_201, 300), (DAY, 900), (7 * DAY, 3600), (31 * DAY, 21_600)],
+)
+def test_a_window_is_told_in_no_more_steps_than_are_drawn(
+    acme: Tenant, window: int, step: int
+) -> None:
+    owner_sql(
+        """INSERT INTO job_figures (tenant_id, minute, kind, shard, created)
+           SELECT :t, date_trunc('minute', now()) - n * interval '1 minute', 'email_validation', 0, 1
+           FROM generate_series(0, :n) n""",
+        {"t": acme.id, "n": window // 60},
+    )
+    found = read(acme, window)
+    assert found.step_seconds == step
+    # One more where a minute ended in between.
+    assert found.sums.created in (window // 60, window // 60 + 1)
+    assert sum(point.sums.created for point in found.minutes) == found.sums.created
+    assert window / step <= len(found.minutes) <= window / step + 2
+    began = [point.minute.timestamp() for point in found.minutes]
+    assert all(moment % step == 0 for moment in began)
+    assert len(set(began)) == len(began)
 
 
 def test_calls_and_their_errors_are_told_by_provider(acme: Tenant) -> None:

@@ -11,7 +11,7 @@ const HEIGHT = 120;
 const LEAST_SECONDS = 300;
 const LONG_SECONDS = 2 * 86_400;
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6, 7].map((power) => n * 10 ** power)).sort((a, b) => a - b);
-// More points than pixels tell nothing.
+// Of the line that begins with this page: more points than pixels tell nothing.
 const MOST_POINTS = 240;
 const tile = (name, words) => { document.querySelector(`[data-tile="${name}"]`).textContent = words; };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -56,11 +56,11 @@ const charts = {
 };
 const depths = [[], []];
 
-// One value a minute from the first to now, empty ones included; several to a point where the window is long.
+// One value a step of the answer, from the first to now, empty ones included; a rate is of a minute.
 function series(told) {
   const end = Math.floor(Date.parse(told.at) / 60_000);
   const minutes = Math.ceil(told.window_seconds / 60);
-  const step = Math.ceil(minutes / MOST_POINTS);
+  const step = told.step_seconds / 60;
   const first = Math.floor((end - minutes + 1) / step) * step;
   const n = Math.floor((end - first) / step) + 1;
   const [times, done, failed] = [Array.from({ length: n }, (_, at) => (first + at * step) * 60), Array(n).fill(0), Array(n).fill(0)];
