@@ -38,6 +38,10 @@ class Step:
     question: Question
     question_asked: Lookup
 
+    def is_still(self, provider: str, lookup: Lookup | None) -> bool:
+        """Whether a lead that asks this provider this (`Course.question`) makes the same step again."""
+        return self.provider == provider and self.question_asked is lookup
+
 
 class Guide:
     """The way finder of one run."""
@@ -53,6 +57,8 @@ class Guide:
         self._looked_up: set[Question] = set()
         #: Leads that a provider is asked about alone, because a call about several went wrong.
         self._alone: set[tuple[int, str]] = set()
+        #: The last step of each lead, which is good until something new is known.
+        self._steps: dict[int, Step] = {}
 
     def next_step(
         self, item_no: int, lead: Course | Unreadable, *, note: Callable[[Note], None]
@@ -65,9 +71,9 @@ class Guide:
             read_remembered(step, remembered, note)
         return None
 
-    def first_steps(self, courses: Iterable[Course]) -> list[Step]:
-        """Return the first questions of leads, so that all can be looked up at once."""
-        steps = (self._step(0, course) for course in courses)
+    def first_steps(self, courses: Mapping[int, Course]) -> list[Step]:
+        """Return the first questions of leads, by their numbers, so that all can be looked up at once."""
+        steps = (self._step(item_no, course) for item_no, course in courses.items())
         return [step for step in steps if step is not None]
 
     def can_join(self, step: Step, steps: Sequence[Step]) -> bool:
@@ -85,6 +91,8 @@ class Guide:
         if len(steps) < 2 or not policy_of(error).counts_attempt:
             return False
         self._alone.update((step.item_no, step.provider) for step in steps)
+        for step in steps:
+            self._steps.pop(step.item_no, None)
         return True
 
     def flight_of(self, agenda: Agenda[Course | Unreadable]) -> asyncio.Event | None:
@@ -117,6 +125,9 @@ class Guide:
                 course.skipped[name] = f"{name} is not set up here."
                 continue
             lookup = course.question(provider.finds)
+            kept = self._steps.get(item_no)
+            if kept is not None and kept.is_still(name, lookup) and name not in self._closed:
+                return kept
             needs = provider.needs(lookup) if lookup else f"{name} does not find what is wanted."
             if name in self._closed:
                 course.skipped[name] = _CLOSED[self._closed[name].reason]
@@ -125,5 +136,7 @@ class Guide:
             else:
                 question = Question(self._tenant_id, name, lookup.identity)
                 places = 1 if (item_no, name) in self._alone else provider.max_batch
-                return Step(item_no, course, name, places, question, lookup)
+                step = Step(item_no, course, name, places, question, lookup)
+                self._steps[item_no] = step
+                return step
         return None

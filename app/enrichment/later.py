@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from app.enrichment.callbacks import Ticket
-from app.enrichment.course import finding_json, read_findings
+from app.enrichment.course import read_findings
 from app.enrichment.lookup import Answer
 from app.enrichment.memory import Memory
 from app.enrichment.notes import Attempt
@@ -66,7 +66,7 @@ class Later:
             answer.pending,
             step.question.identity,
             describe_question(asked, answer.findings, keeps),
-            {name: finding_json(found) for name, found in answer.findings.items()},
+            {name: found.as_json() for name, found in answer.findings.items()},
             self._settings.enrichment_late_seconds,
         )
         self._note(wait)

@@ -1,13 +1,45 @@
 """Writes what a chunk of leads notes: its questions and answers, its finds, and what it waits for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
+from app.db.scope import statement_scope
 from app.enrichment.late_answers import take_kept
-from app.enrichment.notes import write_notes
+from app.enrichment.notes import Attempt, any_shared, encode_notes, write_notes
 from app.enrichment.waits import Over, Wait, add_waits, close_waits, lock_requests
-from app.jobs.lease import Lease
+from app.jobs.lease import Lease, Outcome, Recorded, record_values
+
+#: In the driver's own words, as `app.jobs.lease` has its own.
+_RECORD = """
+    SELECT held, cancel, recorded
+    FROM ledger_record_lookups(%s, %s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb), %s, CAST(%s AS json), %s)
+"""
+
+
+def record_with_attempts(
+    lease: Lease,
+    outcomes: Sequence[Outcome],
+    notes: Sequence[Any],
+    *,
+    seconds: float,
+    retries: Mapping[int, tuple[int, float, str]] | None = None,
+) -> Recorded | None:
+    """Record outcomes and notes in one exchange with the server; None: the notes are not all attempts, nothing was done."""
+    attempts = [note for note in notes if isinstance(note, Attempt)]
+    if len(attempts) < len(notes):
+        return None
+    values = (
+        str(lease.tenant_id),
+        *record_values(lease, outcomes, seconds, retries),
+        str(lease.job_id),
+        encode_notes(attempts),
+        any_shared(attempts),
+    )
+    with statement_scope() as connection:
+        row = connection.exec_driver_sql(_RECORD, values).one()
+    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
 
 
 def write_record(connection: Connection, lease: Lease, notes: Sequence[object]) -> None:

@@ -24,7 +24,7 @@ from app.enrichment.memory import read_kept, read_waits
 from app.enrichment.notes import Find
 from app.enrichment.provider import Outcome as Answered
 from app.enrichment.reading import read_answer, read_error
-from app.enrichment.record import write_record
+from app.enrichment.record import record_with_attempts, write_record
 from app.enrichment.tools import EnrichmentTools
 from app.enrichment.waiting import Waiting
 from app.enrichment.waits import Over
@@ -75,10 +75,15 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         """Write the questions, answers and finds of the chunk, and what it waits for."""
         write_record(connection, lease, notes)
 
+    record_noted = staticmethod(record_with_attempts)
+
     async def run(self) -> str:
         """Recall what is known of the leads' first questions; then as `ChunkRun` says."""
-        courses = [lead for lead in self._agenda.items.values() if isinstance(lead, Course)]
-        asking = [course for course in courses if course.waits_for is None]
+        asking = {
+            item_no: lead
+            for item_no, lead in self._agenda.items.items()
+            if isinstance(lead, Course) and lead.waits_for is None
+        }
         await self._recall(self._guide.first_steps(asking))
         return await super().run()
 

@@ -178,7 +178,7 @@ def record(
 ) -> Recorded:
     """Record outcomes once each and renew the lease for `seconds`; with no outcomes it only renews."""
     row = connection.exec_driver_sql(
-        _RECORD, _record_values(lease, outcomes, seconds, retries)
+        _RECORD, record_values(lease, outcomes, seconds, retries)
     ).one()
     return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
 
@@ -191,18 +191,19 @@ def record_alone(
     retries: Mapping[int, tuple[int, float, str]] | None = None,
 ) -> Recorded:
     """Do as `record` in a transaction of its own, in one exchange with the server instead of four."""
-    values = (str(lease.tenant_id), *_record_values(lease, outcomes, seconds, retries))
+    values = (str(lease.tenant_id), *record_values(lease, outcomes, seconds, retries))
     with statement_scope() as connection:
         row = connection.exec_driver_sql(_RECORD_FOR, values).one()
     return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
 
 
-def _record_values(
+def record_values(
     lease: Lease,
     outcomes: Sequence[Outcome],
     seconds: float,
     retries: Mapping[int, tuple[int, float, str]] | None,
 ) -> tuple[Any, ...]:
+    """Return what `ledger_record` is told, in its order."""
     return (
         lease.chunk_id,
         lease.fence,
