@@ -48,7 +48,9 @@ class Later:
 
     def settle(self, answer: Answer, ticket: Ticket | None) -> Answer:
         """Return an answer that promises nothing where the vendor was told no address: nobody could wait for it."""
-        return answer if ticket else replace(answer, pending=None)
+        if ticket or answer.pending is None:
+            return answer
+        return replace(answer, pending=None)
 
     def wait(self, step: "Step", answer: Answer, ticket: Ticket | None) -> None:
         """Wait for what is pending of an answer to a call."""
