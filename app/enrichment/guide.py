@@ -4,7 +4,7 @@ Nothing here waits. A question whose answer is remembered is answered at once an
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,17 +44,21 @@ class Step:
 
 
 class Guide:
-    """The way finder of one run."""
+    """The way finder of one run. `flight` gives what ends the asking of a question, None when nobody is at it."""
 
     def __init__(
-        self, providers: Mapping[str, EnrichmentProvider], memory: Memory, tenant_id: UUID
+        self,
+        providers: Mapping[str, EnrichmentProvider],
+        memory: Memory,
+        tenant_id: UUID,
+        flight: Callable[[Question], asyncio.Event | None],
     ) -> None:
         self.providers = providers
+        self._flight = flight
         self._memory = memory
         self._tenant_id = tenant_id
         #: Provider -> why it has nothing to give, for the rest of the run.
         self._closed: dict[str, Throttled] = {}
-        self._looked_up: set[Question] = set()
         #: Leads that a provider is asked about alone, because a call about several went wrong.
         self._alone: set[tuple[int, str]] = set()
         #: The last step of each lead, which is good until something new is known.
@@ -78,7 +82,7 @@ class Guide:
 
     def can_join(self, step: Step, steps: Sequence[Step]) -> bool:
         """Whether a step may go out in one call with others: same provider, and nobody is asking the same."""
-        if self._memory.flight(step.question) is not None:
+        if self._flight(step.question) is not None:
             return False
         return not steps or (
             step.places > 1
@@ -100,14 +104,8 @@ class Guide:
         for item_no in agenda.due:
             lead = agenda.items[item_no]
             step = self._step(item_no, lead) if isinstance(lead, Course) else None
-            return self._memory.flight(step.question) if step else None
+            return self._flight(step.question) if step else None
         return None
-
-    def not_looked_up(self, steps: Iterable[Step]) -> list[Question]:
-        """Return the questions that the table was not asked for in this run; from now on they count as looked up."""
-        unseen = {step.question for step in steps} - self._looked_up
-        self._looked_up |= unseen
-        return [question for question in unseen if self._memory.recall(question) is None]
 
     def close(self, provider: str, throttled: Throttled) -> None:
         """Go round a provider for the rest of the run."""

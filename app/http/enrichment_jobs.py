@@ -98,6 +98,7 @@ def _create(connection: Connection, said: JobIn, created_by: UUID) -> UUID:
         provider=payload.provider_id,
         min_score=payload.min_score,
         verifies=payload.verify,
+        cheapest_first=payload.cheapest_first,
     )
     return create_lookup_job(
         connection,
