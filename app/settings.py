@@ -147,9 +147,9 @@ class Settings(BaseSettings):
         }
     )
     #: What a look-up costs at a provider, or more for a kind (`apollo.phone`); it goes before the table in the code.
-    enrichment_costs: Annotated[dict[str, Annotated[float, Field(ge=0)]], NoDecode] = Field(
-        default_factory=dict
-    )
+    enrichment_costs: Annotated[
+        dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode
+    ] = Field(default_factory=dict)
     #: Whether an answer that one client's question brought may answer another's (docs/adr/0018).
     enrichment_shared_answers: bool = False
     #: How long a lead waits for another chunk that is asking the same question; 0: not at all.

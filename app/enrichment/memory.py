@@ -43,7 +43,7 @@ class Question:
     identity: str
 
     def __hash__(self) -> int:
-        """By the identity alone: a text keeps its hash, and it differs wherever the rest does but by chain or client."""
+        """By the identity alone: a text keeps its hash, and few questions differ by provider or client only."""
         return hash(self.identity)
 
 
