@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection
 
-from app.db.scope import statement_scope
+from app.db.scope import statement_cursor
 from app.enrichment.late_answers import take_kept
 from app.enrichment.notes import Attempt, any_shared, encode_notes, write_notes
 from app.enrichment.waits import Over, Wait, add_waits, close_waits, lock_requests
@@ -26,7 +27,11 @@ def record_with_attempts(
     seconds: float,
     retries: Mapping[int, tuple[int, float, str]] | None = None,
 ) -> Recorded | None:
-    """Record outcomes and notes in one exchange with the server; None: the notes are not all attempts, nothing was done."""
+    """Record outcomes and notes in one exchange with the server; None: it is to be said in the usual way.
+
+    So where the notes are not all attempts, and where it failed, which shows an error once it is said again. If nothing but
+    the server's reply was lost, attempts are then noted twice, as with any lost commit; outcomes never are.
+    """
     attempts = [note for note in notes if isinstance(note, Attempt)]
     if len(attempts) < len(notes):
         return None
@@ -37,9 +42,13 @@ def record_with_attempts(
         encode_notes(attempts),
         any_shared(attempts),
     )
-    with statement_scope() as connection:
-        row = connection.exec_driver_sql(_RECORD, values).one()
-    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
+    try:
+        with statement_cursor() as cursor:
+            cursor.execute(_RECORD, values)
+            held, cancel, recorded = cursor.fetchone()
+    except psycopg2.Error:
+        return None
+    return Recorded(held=held, cancel=bool(cancel), recorded=recorded)
 
 
 def write_record(connection: Connection, lease: Lease, notes: Sequence[object]) -> None:

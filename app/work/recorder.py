@@ -27,7 +27,7 @@ class Recorder:
     """The unrecorded outcomes of one chunk. `asked_at` is the monotonic moment before the lease was taken.
 
     `write_notes` writes what the kind of work notes beside its outcomes, in the same transaction. `record_noted(lease, outcomes,
-    notes, seconds=, retries=)` does all of it at once where it can; None: not with such notes.
+    notes, seconds=, retries=)` does all of it at once where it can; None: it did not.
     """
 
     def __init__(
