@@ -146,6 +146,14 @@ class Settings(BaseSettings):
             "miss": 3.0,
         }
     )
+    #: What a look-up costs at a provider, or more for a kind (`apollo.phone`); it goes before the table in the code.
+    enrichment_costs: Annotated[
+        dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], NoDecode
+    ] = Field(default_factory=dict)
+    #: Whether an answer that one client's question brought may answer another's (docs/adr/0018).
+    enrichment_shared_answers: bool = False
+    #: How long a lead waits for another chunk that is asking the same question; 0: not at all.
+    enrichment_flight_seconds: float = Field(default=5.0, ge=0, le=60)
     apollo_base_url: str = "https://api.apollo.io"
     hunter_base_url: str = "https://api.hunter.io"
     #: Legacy: no keys for accounts made after 2023.
@@ -244,6 +252,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("enrichment_costs", mode="before")
+    @classmethod
+    def _costs(cls, value: object) -> object:
+        """Read `apollo=0.04,apollo.phone=0.3`."""
+        if not isinstance(value, str):
+            return value
+        return dict(part.partition("=")[::2] for part in _parts(value))
 
     @field_validator("enrichment_cache_days", mode="before")
     @classmethod

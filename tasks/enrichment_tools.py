@@ -16,7 +16,10 @@ class EnrichmentWork:
         self._calling = calling
         self._providers = build_all(calling.session, calling.settings)
         self._pools = {name: calling.keys_of(name).pool_for for name in self._providers}
-        self._memory = Memory(calling.settings.enrichment_cache_days)
+        settings = calling.settings
+        self._memory = Memory(
+            settings.enrichment_cache_days, shares=settings.enrichment_shared_answers
+        )
 
     @classmethod
     async def build(cls, calling: Calling) -> Self:

@@ -1,6 +1,7 @@
 """What a lead's course comes to, as the outcome of its row, with words for people."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from app.enrichment.course import Course
 from app.enrichment.lookup import Kind, Person
@@ -82,12 +83,17 @@ def unasked(item_no: int, course: Course) -> Outcome:
 
 
 def _sentence(course: Course) -> str:
-    missing = _listed(course.missing)
-    if not course.missing:
-        return f"Found: {_listed(course.lookup.wanted)}."
-    if course.findings and (there := _listed(course.lookup.wanted - course.missing)):
-        return f"Found: {there}. Not found: {missing}."
-    return f"Not found: {missing}."
+    return _words(course.lookup.wanted, course.missing, found_any=bool(course.findings))
+
+
+@lru_cache(maxsize=1_000)
+def _words(wanted: frozenset[Kind], missing: frozenset[Kind], *, found_any: bool) -> str:
+    """There are few of them, however many leads."""
+    if not missing:
+        return f"Found: {_listed(wanted)}."
+    if found_any and (there := _listed(wanted - missing)):
+        return f"Found: {there}. Not found: {_listed(missing)}."
+    return f"Not found: {_listed(missing)}."
 
 
 def _listed(kinds: frozenset[Kind]) -> str:

@@ -5,7 +5,7 @@ that failed is asked again at the next attempt; one that has no key to give, or 
 What one provider found is known to the next.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -37,27 +37,44 @@ class Course:
     failures: dict[str, ProviderError] = field(default_factory=dict)
     #: Provider -> why it was gone round.
     skipped: dict[str, str] = field(default_factory=dict)
+    #: What follows from the findings, kept until there are others (only `answer` adds some).
+    _missing: frozenset[Kind] | None = field(default=None, init=False, repr=False)
+    _questions: dict[frozenset[Kind], Lookup | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def missing(self) -> frozenset[Kind]:
         """The kinds that are still wanted."""
-        return frozenset(kind for kind in self.lookup.wanted if not self._has(kind))
+        if self._missing is None:
+            self._missing = frozenset(kind for kind in self.lookup.wanted if not self._has(kind))
+        return self._missing
 
     def next_provider(self) -> str | None:
         """Return whom to ask now; None when nothing is missing or nobody is left in this attempt."""
         if not self.missing:
             return None
-        gone = {*self.answers, *self.failures, *self.skipped}
-        return next((name for name in self.chain if name not in gone), None)
+        for name in self.chain:
+            if not (name in self.answers or name in self.failures or name in self.skipped):
+                return name
+        return None
 
-    def question(self, finds: Iterable[Kind]) -> Lookup | None:
-        """Return what to ask a provider that finds these kinds; None when it finds nothing that is missing."""
-        wanted = self.missing & frozenset(finds)
-        return Lookup(self._known(), wanted) if wanted else None
+    def question(self, finds: frozenset[Kind]) -> Lookup | None:
+        """Return what to ask a provider that finds these kinds; None when it finds nothing that is missing.
+
+        It is the same object until something new was found.
+        """
+        if finds not in self._questions:
+            wanted = self.missing & finds
+            self._questions[finds] = self._asks_for(wanted) if wanted else None
+        return self._questions[finds]
 
     def answer(self, provider: str, outcome: str, findings: Mapping[str, Finding]) -> None:
         """Take an answer in: found, miss, refused or pending. Of two values for a field the surer one stays."""
         self.answers[provider] = outcome
+        if findings:
+            self._missing = None
+            self._questions.clear()
         for name, found in findings.items():
             held = self.findings.get(name)
             if held is None or (found.score or 0) > (held.score or 0):
@@ -97,7 +114,7 @@ class Course:
             **{name: f"skipped: {why}" for name, why in self.skipped.items()},
         }
         return {
-            "fields": {name: finding_json(found) for name, found in self.findings.items()},
+            "fields": {name: found.as_json() for name, found in self.findings.items()},
             "providers": providers,
         }
 
@@ -112,9 +129,17 @@ class Course:
             for name in PRINCIPAL[kind]
         )
 
+    def _asks_for(self, wanted: frozenset[Kind]) -> Lookup:
+        person = self._known()
+        if person is self.lookup.person and wanted == self.lookup.wanted:
+            return self.lookup
+        return Lookup(person, wanted)
+
     def _known(self) -> Person:
         """The person with what was found filled in where nothing was known."""
         person = self.lookup.person
+        if not self.findings:
+            return person
         found = {
             name: finding.value
             for name, finding in self.findings.items()
@@ -123,17 +148,7 @@ class Course:
         # An e-mail that is not sure enough is still being looked for.
         if Kind.EMAIL in self.missing:
             found.pop("email", None)
-        return replace(person, **found)
-
-
-def finding_json(found: Finding) -> dict[str, Any]:
-    """Return a finding as it is kept and shown."""
-    return {
-        "value": found.value,
-        "provider": found.provider,
-        "score": found.score,
-        "found_at": found.found_at.isoformat(),
-    }
+        return replace(person, **found) if found else person
 
 
 def read_findings(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, Finding]:

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from app.enrichment.lookup import FIELDS, Answer, Finding, Kind, Lookup
@@ -16,6 +17,8 @@ from app.errors import InvalidInput
 from app.provider_errors import Unavailable
 
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().\-/x,;extEXT]{2,39}")
+#: Fields of a vendor's answer: its name and ours.
+Names = tuple[tuple[str, str], ...]
 NO_SENSE: Final = "The answer has a field that makes no sense."
 
 
@@ -45,16 +48,27 @@ class Gathering:
 
         `score` is a number from 0 to 100, or None.
         """
-        if not self.wants(FIELDS[name]):
+        if FIELDS[name] not in self._lookup.wanted:
             return
         text = read_value(name, value)
         if text and not self._lookup.person.knows(name, text):
             rating = read_score(score)
             self._findings[name] = Finding(name, text, self._provider, rating, self._found_at)
 
+    def take_all(self, names: Names, row: Mapping[str, object]) -> None:
+        """Take those of a vendor's fields that are wanted; `names` are pairs of its name and ours. Raises as `take`."""
+        for theirs, ours in _wanted_of(names, self._lookup.wanted):
+            self.take(ours, row.get(theirs))
+
     def answer(self, *, cost: float | None = None, pending: str | None = None) -> Answer:
         """Return what was found."""
         return Answer(dict(self._findings), cost, pending)
+
+
+@lru_cache(maxsize=1_000)
+def _wanted_of(names: Names, wanted: frozenset[Kind]) -> Names:
+    """A job asks for the same of all its leads."""
+    return tuple((theirs, ours) for theirs, ours in names if FIELDS[ours] in wanted)
 
 
 def read_value(name: str, value: object) -> str:

@@ -4,7 +4,7 @@ Nothing here waits. A question whose answer is remembered is answered at once an
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,21 +38,31 @@ class Step:
     question: Question
     question_asked: Lookup
 
+    def is_still(self, provider: str, lookup: Lookup | None) -> bool:
+        """Whether a lead that asks this provider this (`Course.question`) makes the same step again."""
+        return self.provider == provider and self.question_asked is lookup
+
 
 class Guide:
-    """The way finder of one run."""
+    """The way finder of one run. `flight` gives what ends the asking of a question, None when nobody is at it."""
 
     def __init__(
-        self, providers: Mapping[str, EnrichmentProvider], memory: Memory, tenant_id: UUID
+        self,
+        providers: Mapping[str, EnrichmentProvider],
+        memory: Memory,
+        tenant_id: UUID,
+        flight: Callable[[Question], asyncio.Event | None],
     ) -> None:
         self.providers = providers
+        self._flight = flight
         self._memory = memory
         self._tenant_id = tenant_id
         #: Provider -> why it has nothing to give, for the rest of the run.
         self._closed: dict[str, Throttled] = {}
-        self._looked_up: set[Question] = set()
         #: Leads that a provider is asked about alone, because a call about several went wrong.
         self._alone: set[tuple[int, str]] = set()
+        #: The last step of each lead, which is good until something new is known.
+        self._steps: dict[int, Step] = {}
 
     def next_step(
         self, item_no: int, lead: Course | Unreadable, *, note: Callable[[Note], None]
@@ -65,14 +75,14 @@ class Guide:
             read_remembered(step, remembered, note)
         return None
 
-    def first_steps(self, courses: Iterable[Course]) -> list[Step]:
-        """Return the first questions of leads, so that all can be looked up at once."""
-        steps = (self._step(0, course) for course in courses)
+    def first_steps(self, courses: Mapping[int, Course]) -> list[Step]:
+        """Return the first questions of leads, by their numbers, so that all can be looked up at once."""
+        steps = (self._step(item_no, course) for item_no, course in courses.items())
         return [step for step in steps if step is not None]
 
     def can_join(self, step: Step, steps: Sequence[Step]) -> bool:
         """Whether a step may go out in one call with others: same provider, and nobody is asking the same."""
-        if self._memory.flight(step.question) is not None:
+        if self._flight(step.question) is not None:
             return False
         return not steps or (
             step.places > 1
@@ -85,6 +95,8 @@ class Guide:
         if len(steps) < 2 or not policy_of(error).counts_attempt:
             return False
         self._alone.update((step.item_no, step.provider) for step in steps)
+        for step in steps:
+            self._steps.pop(step.item_no, None)
         return True
 
     def flight_of(self, agenda: Agenda[Course | Unreadable]) -> asyncio.Event | None:
@@ -92,14 +104,8 @@ class Guide:
         for item_no in agenda.due:
             lead = agenda.items[item_no]
             step = self._step(item_no, lead) if isinstance(lead, Course) else None
-            return self._memory.flight(step.question) if step else None
+            return self._flight(step.question) if step else None
         return None
-
-    def not_looked_up(self, steps: Iterable[Step]) -> list[Question]:
-        """Return the questions that the table was not asked for in this run; from now on they count as looked up."""
-        unseen = {step.question for step in steps} - self._looked_up
-        self._looked_up |= unseen
-        return [question for question in unseen if self._memory.recall(question) is None]
 
     def close(self, provider: str, throttled: Throttled) -> None:
         """Go round a provider for the rest of the run."""
@@ -117,6 +123,9 @@ class Guide:
                 course.skipped[name] = f"{name} is not set up here."
                 continue
             lookup = course.question(provider.finds)
+            kept = self._steps.get(item_no)
+            if kept is not None and kept.is_still(name, lookup) and name not in self._closed:
+                return kept
             needs = provider.needs(lookup) if lookup else f"{name} does not find what is wanted."
             if name in self._closed:
                 course.skipped[name] = _CLOSED[self._closed[name].reason]
@@ -125,5 +134,7 @@ class Guide:
             else:
                 question = Question(self._tenant_id, name, lookup.identity)
                 places = 1 if (item_no, name) in self._alone else provider.max_batch
-                return Step(item_no, course, name, places, question, lookup)
+                step = Step(item_no, course, name, places, question, lookup)
+                self._steps[item_no] = step
+                return step
         return None

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from app.enrichment.course import finding_json
 from app.enrichment.events import Call, State, bodies_of, is_flooded, keep_event, match_event
 from app.enrichment.lookup import Answer
 from app.enrichment.notes import Attempt, AttemptOutcome, Keep, write_notes
@@ -129,7 +128,7 @@ def _take(wait: Row[Any], outcome: Outcome, body: bytes) -> _Reading:
         # It said something once, but nothing that could be read: the lead goes on without it.
         left = "answered" if wait.state == "answered" else "late"
         return _Reading((attempt,), left, wait.findings, wanted)
-    news = {name: finding_json(found) for name, found in outcome.findings.items()}
+    news = {name: found.as_json() for name, found in outcome.findings.items()}
     findings = {**wait.findings, **news}
     is_final = outcome.pending is None or wait.state == "answered"
     said: AttemptOutcome = "pending" if not is_final else "found" if findings else "miss"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from app.enrichment.callbacks import Ticket
-from app.enrichment.course import finding_json, read_findings
+from app.enrichment.course import read_findings
 from app.enrichment.lookup import Answer
 from app.enrichment.memory import Memory
 from app.enrichment.notes import Attempt
@@ -48,7 +48,9 @@ class Later:
 
     def settle(self, answer: Answer, ticket: Ticket | None) -> Answer:
         """Return an answer that promises nothing where the vendor was told no address: nobody could wait for it."""
-        return answer if ticket else replace(answer, pending=None)
+        if ticket or answer.pending is None:
+            return answer
+        return replace(answer, pending=None)
 
     def wait(self, step: "Step", answer: Answer, ticket: Ticket | None) -> None:
         """Wait for what is pending of an answer to a call."""
@@ -66,7 +68,7 @@ class Later:
             answer.pending,
             step.question.identity,
             describe_question(asked, answer.findings, keeps),
-            {name: finding_json(found) for name, found in answer.findings.items()},
+            {name: found.as_json() for name, found in answer.findings.items()},
             self._settings.enrichment_late_seconds,
         )
         self._note(wait)

@@ -1,7 +1,7 @@
 """The leads of a chunk, as its run needs them: what is known of each, and what earlier leases have asked already."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -67,8 +67,11 @@ def load_leads(connection: Connection, lease: Lease, plan: Plan) -> Leads:
     span = {"job": lease.job_id, "first": lease.first_item, "last": lease.last_item}
     leads: Leads = {}
     for row in connection.execute(_PENDING, span):
-        known = row.lead if row.lead is not None else _from_cells(row.cells, plan.columns)
-        leads[row.item_no] = _course(known, row.email, plan)
+        leads[row.item_no] = (
+            _course(_from_cells(row.cells, plan.columns), row.email, plan)
+            if row.lead is None
+            else _course_of(row.lead, row.email, plan)
+        )
     # Before the answers: one that comes in between is found among them. The other way round its lead would neither wait nor
     # have it, and ask again.
     waits = load_waits(connection, lease)
@@ -89,6 +92,14 @@ def _take_waits(leads: Leads, waits: Sequence[tuple[int, str, str]]) -> None:
         course = leads.get(item_no)
         if isinstance(course, Course):
             course.answers.setdefault(provider, said)
+
+
+def _course_of(lead: Mapping[str, str], email: str, plan: Plan) -> Course:
+    """A lead that came over the API is kept in normal form (`submit.normal_lead`)."""
+    person = Person(**{name: lead[name] for name in FIELDS if name in lead})
+    if email and not person.email:
+        person = replace(person, email=email)
+    return Course(Lookup(person, plan.wanted), plan.chain, plan.min_score)
 
 
 def _course(known: Mapping[str, str], email: str, plan: Plan) -> Course | Unreadable:

@@ -5,11 +5,11 @@ person and want the same are equal and have the same `identity`. Nothing here do
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -24,6 +24,9 @@ class Kind(StrEnum):
     SOCIAL = "social"
     PHONE = "phone"
     PERSON = "person"
+
+    # Equal texts are equal kinds anyway; an enum's own hash is Python code, and sets of kinds are asked all the time.
+    __hash__ = str.__hash__
 
 
 #: Every field that can be found. A provider's client uses these names and no others.
@@ -102,12 +105,17 @@ class Person:
         return bool(known) and known.casefold() == value.casefold()
 
 
+_SORTED: Final = tuple(sorted(Person.__slots__))
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """One question: this person, these kinds of fields."""
 
     person: Person
     wanted: frozenset[Kind]
+    #: Made when it is asked for, then kept.
+    _identity: str = field(default="", init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, wanted: Iterable[Kind | str], **known: str) -> Self:
@@ -124,10 +132,16 @@ class Lookup:
         What is wanted is part of it, since an answer holds nothing else. It is a plain SHA-256 of personal data,
         which can be guessed back: treat it as personal data.
         """
-        person = self.person
-        fields = {name: getattr(person, name).casefold() for name in Person.__slots__}
-        text = json.dumps([fields, sorted(self.wanted)], sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        if not self._identity:
+            # As JSON with sorted names: what is remembered from before is found by it.
+            person = self.person
+            fields = ", ".join(
+                f'"{name}": {quoted(getattr(person, name).casefold())}' for name in _SORTED
+            )
+            wanted = ", ".join(quoted(kind.value) for kind in sorted(self.wanted))
+            digest = hashlib.sha256(f"[{{{fields}}}, [{wanted}]]".encode()).hexdigest()
+            object.__setattr__(self, "_identity", digest)
+        return self._identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +153,21 @@ class Finding:
     provider: str
     score: int | None
     found_at: datetime
+    #: As `as_json` made it, which is asked by the attempt, the memory and the result.
+    _json: Mapping[str, object] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def as_json(self) -> Mapping[str, object]:
+        """Return it as it is kept and shown; not to be changed."""
+        if self._json is None:
+            told = {
+                "value": self.value,
+                "provider": self.provider,
+                "score": self.score,
+                "found_at": self.found_at.isoformat(),
+            }
+            object.__setattr__(self, "_json", told)
+            return told
+        return self._json
 
 
 @dataclass(frozen=True, slots=True)

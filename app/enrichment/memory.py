@@ -1,6 +1,7 @@
 """What providers said lately: the process's memory in front of the table, and the questions that are being asked now.
 
-An answer is known by client, provider and the question's identity, and is never another client's. It is kept for the
+An answer is known by client, provider and the question's identity, and is never another client's, unless the installation
+says so (`shares`, docs/adr/0018). It is kept for the
 shortest time that any of the wanted kinds is kept for; a miss for a shorter one. A question that is being asked by one
 item of this process is waited for by the others.
 """
@@ -8,12 +9,12 @@ item of this process is waited for by the others.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from app.enrichment.course import read_findings
 from app.enrichment.lookup import Finding, Kind
@@ -27,6 +28,10 @@ _READ = text("""
         ON c.identity = q.identity AND c.provider = q.provider
     WHERE c.tenant_id = laneway_tenant() AND c.expires_at > clock_timestamp()
 """)
+_READ_SHARED = text("""
+    SELECT provider, identity, findings, found_at, left_seconds AS left
+    FROM recall_shared(CAST(:providers AS text[]), CAST(:identities AS text[]))
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,10 @@ class Question:
     tenant_id: UUID
     provider: str
     identity: str
+
+    def __hash__(self) -> int:
+        """By the identity alone: a text keeps its hash, and few questions differ by provider or client only."""
+        return hash(self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,19 @@ class Remembered:
 
 
 class Memory:
-    """The process's memory of answers; used on its loop. `days` by kind, and for a `miss`; 0: not kept."""
+    """The process's memory of answers; used on its loop. `days` by kind, and for a `miss`; 0: not kept.
+
+    `shares`: what one client's question brought may answer another's (ENRICHMENT_SHARED_ANSWERS).
+    """
 
     def __init__(
-        self, days: Mapping[str, float], clock: Callable[[], float] = time.monotonic
+        self,
+        days: Mapping[str, float],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        shares: bool = False,
     ) -> None:
+        self.shares = shares
         self._days = days
         self._clock = clock
         self._kept: OrderedDict[Question, tuple[float, Remembered]] = OrderedDict()
@@ -116,19 +133,25 @@ class Memory:
 
 
 def read_kept(
-    connection: Connection, tenant_id: UUID, questions: Iterable[Question]
+    connection: Connection, tenant_id: UUID, questions: Iterable[Question], *, shares: bool = False
 ) -> dict[Question, Remembered]:
-    """Return what the table remembers of these questions of the scope's tenant."""
+    """Return what the table remembers of these questions of the scope's tenant; with `shares`, of others' as well."""
     asked = list(questions)
-    rows = connection.execute(
-        _READ,
-        {"providers": [q.provider for q in asked], "identities": [q.identity for q in asked]},
-    )
+    kept = _read_kept(connection, _READ, tenant_id, asked)
+    if shares and (unknown := [question for question in asked if question not in kept]):
+        kept |= _read_kept(connection, _READ_SHARED, tenant_id, unknown)
+    return kept
+
+
+def _read_kept(
+    connection: Connection, statement: TextClause, tenant_id: UUID, asked: Sequence[Question]
+) -> dict[Question, Remembered]:
+    values = {"providers": [q.provider for q in asked], "identities": [q.identity for q in asked]}
     return {
         Question(tenant_id, row.provider, row.identity): Remembered(
             read_findings(row.findings), row.found_at, float(row.left)
         )
-        for row in rows
+        for row in connection.execute(statement, values)
     }
 
 

@@ -3,6 +3,7 @@
 Nothing is guessed here: what can't be read is refused, with the name of the field and never its content.
 """
 
+import re
 import unicodedata
 from urllib.parse import SplitResult, urlsplit
 
@@ -11,12 +12,16 @@ from app.mail_addresses import parse_address
 
 #: Longer than any name or address that means one (RFC 5321 has 254 for an e-mail).
 MAX_LENGTH = 500
+#: Nothing that a web address would have beside its host.
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]+")
 
 
 def normal_text(value: str, field: str) -> str:
     """Return `value` composed (NFC), printable, with single spaces. Raises `InvalidInput` when too long."""
     if len(value) > MAX_LENGTH:
         raise InvalidInput(f"{field} has more than {MAX_LENGTH} characters.", field=field)
+    if value.isascii() and value.isprintable():
+        return " ".join(value.split())
     text = "".join(
         char if char.isprintable() else " " for char in unicodedata.normalize("NFC", value)
     )
@@ -31,8 +36,12 @@ def normal_domain(value: str, field: str = "domain") -> str:
     text = normal_text(value, field)
     if not text:
         return ""
-    parts = _split(text if "//" in text else f"//{text}")
-    host = (parts.hostname or "" if parts else "").rstrip(".").removeprefix("www.")
+    if _PLAIN_HOST.fullmatch(text):
+        host = text.lower()
+    else:
+        parts = _split(text if "//" in text else f"//{text}")
+        host = parts.hostname or "" if parts else ""
+    host = host.rstrip(".").removeprefix("www.")
     return _address(f"someone@{host}", field)[1]
 
 

@@ -4,7 +4,7 @@ Written in the transaction of the outcomes, under the same fence: what a lost le
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,12 +14,7 @@ from sqlalchemy import Connection, text
 
 AttemptOutcome = Literal["found", "miss", "pending", "refused", "error", "skipped"]
 
-_ATTEMPTS = text("""
-    INSERT INTO lookup_attempts (job_id, item_no, provider, outcome, code, message, is_cached, is_late, ms, credits, findings, at)
-    SELECT :job, item_no, provider, outcome, code, message, is_cached, is_late, ms, credits, nullif(findings, 'null'), at
-    FROM json_to_recordset(CAST(:rows AS json)) AS t(item_no integer, provider text, outcome text, code text, message text,
-        is_cached boolean, is_late boolean, ms integer, credits real, findings jsonb, at timestamptz)
-""")
+_ATTEMPTS = text("SELECT note_lookups(:job, CAST(:rows AS json), :shares)")
 #: In one order, so that two chunks with the same leads never wait for each other.
 _KEEP = text("""
     INSERT INTO lookup_cache AS c (tenant_id, provider, identity, findings, found_at, expires_at)
@@ -41,7 +36,11 @@ _FINDS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One question to one provider. `ms` None: no call was made. `is_late`: what a later call of the provider said."""
+    """One question to one provider. `ms` None: no call was made. `is_late`: what a later call of the provider said.
+
+    Where the answer is to be remembered, `identity` is the question's and `keep_seconds` for how long; `is_shared`: for all
+    clients, where the installation says so.
+    """
 
     item_no: int
     provider: str
@@ -54,11 +53,14 @@ class Attempt:
     credits: float | None = None
     findings: Mapping[str, Any] | None = None
     is_late: bool = False
+    identity: str | None = None
+    keep_seconds: float | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """An answer to remember for `seconds`."""
+    """An answer to remember for `seconds` that came in more than one call, of which an attempt has only its own."""
 
     provider: str
     identity: str
@@ -81,18 +83,30 @@ Note = Attempt | Keep | Find
 
 def write_notes(connection: Connection, job_id: UUID, notes: Sequence[object]) -> None:
     """Write those of the notes that are of these kinds, inside the scope of the job's tenant."""
-    job = {"job": job_id}
-    for kind, statement in ((Attempt, _ATTEMPTS), (Keep, _KEEP), (Find, _FINDS)):
-        rows = [_fields(note) for note in notes if isinstance(note, kind)]
-        if rows:
-            connection.execute(statement, {**job, "rows": json.dumps(rows, default=_plain)})
+    if attempts := [note for note in notes if isinstance(note, Attempt)]:
+        values = {"rows": encode_notes(attempts), "shares": any_shared(attempts)}
+        connection.execute(_ATTEMPTS, {"job": job_id, **values})
+    if kept := [note for note in notes if isinstance(note, Keep)]:
+        connection.execute(_KEEP, {"rows": encode_notes(kept)})
+    if finds := [note for note in notes if isinstance(note, Find)]:
+        connection.execute(_FINDS, {"job": job_id, "rows": encode_notes(finds)})
+
+
+def any_shared(attempts: Iterable[Attempt]) -> bool:
+    """Tell whether any of these answers is for all clients."""
+    return any(attempt.is_shared for attempt in attempts)
+
+
+def encode_notes(notes: Iterable[Note]) -> str:
+    """Return notes of one kind as JSON; what is not said of one is left out."""
+    return _encode([_fields(note) for note in notes])
 
 
 def _fields(note: Note) -> dict[str, Any]:
-    return {name: getattr(note, name) for name in type(note).__slots__}
+    fields = ((name, getattr(note, name)) for name in type(note).__slots__)
+    return {name: value for name, value in fields if value is not None and value is not False}
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
+_encode = json.JSONEncoder(
+    default=datetime.isoformat, check_circular=False, separators=(",", ":")
+).encode

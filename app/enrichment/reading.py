@@ -4,10 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from app.enrichment.course import finding_json
 from app.enrichment.lookup import Answer
 from app.enrichment.memory import Memory, Remembered
-from app.enrichment.notes import Attempt, AttemptOutcome, Keep, Note
+from app.enrichment.notes import Attempt, AttemptOutcome, Note
 from app.provider_errors import ProviderError, Rejected, policy_of
 
 if TYPE_CHECKING:
@@ -20,8 +19,12 @@ def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Not
     """Take in what a provider said; what is final is remembered."""
     outcome: AttemptOutcome = "pending" if answer.pending else "miss" if answer.is_miss else "found"
     now = datetime.now(UTC)
-    findings = {name: finding_json(found) for name, found in answer.findings.items()}
+    findings = {name: found.as_json() for name, found in answer.findings.items()}
     step.course.answer(step.provider, outcome, answer.findings)
+    seconds = memory.seconds_to_keep(step.question_asked.wanted, is_miss=answer.is_miss)
+    is_kept = outcome != "pending" and seconds > 0
+    if is_kept:
+        memory.keep(step.question, Remembered(answer.findings, now, seconds))
     note(
         Attempt(
             step.item_no,
@@ -31,12 +34,11 @@ def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Not
             ms=ms,
             credits=answer.credits,
             findings=findings or None,
+            identity=step.question.identity if is_kept else None,
+            keep_seconds=seconds if is_kept else None,
+            is_shared=is_kept and memory.shares,
         )
     )
-    seconds = memory.seconds_to_keep(step.question_asked.wanted, is_miss=answer.is_miss)
-    if outcome != "pending" and seconds > 0:
-        memory.keep(step.question, Remembered(answer.findings, now, seconds))
-        note(Keep(step.provider, step.question.identity, findings, now, seconds))
 
 
 def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
@@ -50,7 +52,7 @@ def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
             outcome,
             datetime.now(UTC),
             is_cached=True,
-            findings={n: finding_json(f) for n, f in remembered.findings.items()} or None,
+            findings={n: f.as_json() for n, f in remembered.findings.items()} or None,
         )
     )
 

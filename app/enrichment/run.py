@@ -20,11 +20,11 @@ from app.enrichment.guide import Guide, Step
 from app.enrichment.later import Later
 from app.enrichment.leads import Leads, Plan, Unreadable, load_leads
 from app.enrichment.lookup import Answer
-from app.enrichment.memory import read_kept, read_waits
 from app.enrichment.notes import Find
 from app.enrichment.provider import Outcome as Answered
 from app.enrichment.reading import read_answer, read_error
-from app.enrichment.record import write_record
+from app.enrichment.recollection import Recollection
+from app.enrichment.record import record_with_attempts, write_record
 from app.enrichment.tools import EnrichmentTools
 from app.enrichment.waiting import Waiting
 from app.enrichment.waits import Over
@@ -66,7 +66,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         super().__init__(tools, lease, leads, asked_at=asked_at)
         self._plan = plan
         self._pools, self._memory = tools.pools, tools.memory
-        self._guide = Guide(tools.providers, tools.memory, lease.tenant_id)
+        self._known = Recollection(lease, tools.memory, tools.settings, self._read)
+        self._guide = Guide(tools.providers, tools.memory, lease.tenant_id, self._known.flight)
         self._later = Later(tools.settings, tools.memory, self._recorder.note)
         self._held_up = Waiting(lease, self._clock)
 
@@ -75,12 +76,20 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         """Write the questions, answers and finds of the chunk, and what it waits for."""
         write_record(connection, lease, notes)
 
+    record_noted = staticmethod(record_with_attempts)
+
     async def run(self) -> str:
         """Recall what is known of the leads' first questions; then as `ChunkRun` says."""
-        courses = [lead for lead in self._agenda.items.values() if isinstance(lead, Course)]
-        asking = [course for course in courses if course.waits_for is None]
-        await self._recall(self._guide.first_steps(asking))
-        return await super().run()
+        asking = {
+            item_no: lead
+            for item_no, lead in self._agenda.items.items()
+            if isinstance(lead, Course) and lead.waits_for is None
+        }
+        try:
+            await self._recall(self._guide.first_steps(asking))
+            return await super().run()
+        finally:
+            self._known.let_go()
 
     def _ending(self) -> Ending:
         if not self._held_up or not self._agenda or self._halted not in (None, "waiting"):
@@ -137,28 +146,25 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._agenda.due.extendleft(reversed([step.item_no for step in steps]))
 
     async def _recall(self, steps: Sequence[Step]) -> list[Step]:
-        """Look the questions up in the table; return those of which nothing is remembered.
+        """Look the questions up in the table; return those of which nothing is remembered, and nobody else asks.
 
         While the table can't be read nothing is asked: what it remembers was paid for.
         """
-        unseen = self._guide.not_looked_up(steps)
-        if unseen:
-            tenant_id, is_late = self._lease.tenant_id, self._later.is_possible
-            try:
-                kept, waits = await self._read(
-                    lambda c: (
-                        read_kept(c, tenant_id, unseen),
-                        read_waits(c, tenant_id, unseen) if is_late else {},
-                    )
-                )
-            except SQLAlchemyError:
-                self._halt("limits_unavailable")
-                return []
-            for question, remembered in kept.items():
-                self._memory.keep(question, remembered)
-            for question, wait in waits.items():
-                self._memory.keep_wait(question, wait)
-        return [step for step in steps if self._memory.recall(step.question) is None]
+        try:
+            await self._known.look_up(steps)
+        except SQLAlchemyError:
+            self._halt("limits_unavailable")
+            return []
+        return [
+            step
+            for step in steps
+            if self._memory.recall(step.question) is None
+            and not self._known.is_elsewhere(step.question)
+        ]
+
+    def _halt(self, reason: str) -> None:
+        super()._halt(reason)
+        self._known.let_go()
 
     async def _turn(self, provider: str) -> tuple[KeyPool, Grant, float] | None:
         if self._halted:

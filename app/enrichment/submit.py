@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from app.enrichment.costs import cheapest_first
 from app.enrichment.leads import FIELDS
 from app.enrichment.lookup import Kind, Person
 from app.enrichment.providers import check_chain
@@ -22,7 +23,9 @@ from app.settings import Settings
 #: Leads of one request; longer lists are uploaded.
 MOST_LEADS: Final = 1_000
 _ADD = text("SELECT add_leads(:job, CAST(:leads AS json))")
-_CHAIN = text("SELECT enrichment_chain FROM tenants WHERE id = laneway_tenant()")
+_CHAIN = text(
+    "SELECT enrichment_chain, enrichment_cheapest_first FROM tenants WHERE id = laneway_tenant()"
+)
 
 
 @dataclass(frozen=True)
@@ -39,24 +42,28 @@ class Order:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of leads. `provider` None: the client's chain."""
+    """What is wanted of leads. `provider` None: the client's chain; `cheapest_first` None: as the client's setting says."""
 
     wanted: Sequence[Kind]
     provider: str | None = None
     min_score: int = 0
     verifies: bool = False
+    cheapest_first: bool | None = None
 
 
 def chain_of(connection: Connection, wish: Wish, settings: Settings) -> tuple[str, ...]:
     """Return whom to ask, in order: who was named first, then the client's chain, else the installation's.
 
-    Raises `InvalidInput` for an unknown name, `Misconfigured` where ENRICHMENT_CHAIN names one.
+    The chain is ordered by what the look-up costs where the wish says so, or says nothing and the client's setting does.
+    Raises `InvalidInput` for an unknown name, `Misconfigured` where ENRICHMENT_CHAIN or ENRICHMENT_COSTS has one.
     """
-    own = connection.execute(_CHAIN).scalar_one_or_none()
+    own, is_usual = connection.execute(_CHAIN).one_or_none() or (None, False)
     try:
         usual = check_chain(own or settings.enrichment_chain)
     except InvalidInput as error:
         raise Misconfigured(f"ENRICHMENT_CHAIN: {error.message}") from error
+    if is_usual if wish.cheapest_first is None else wish.cheapest_first:
+        usual = cheapest_first(usual, wish.wanted, settings.enrichment_costs)
     if wish.provider is None:
         return usual
     named = check_chain([wish.provider])

@@ -113,6 +113,7 @@ def _wish(said: JobIn) -> Wish | None:
         wanted=tuple(Kind(kind) for kind in job.payload.enrichment_types or USUAL_TYPES[job.type]),
         provider=job.payload.provider_id,
         min_score=job.payload.min_score,
+        cheapest_first=job.payload.cheapest_first,
         verifies=job.payload.verify,
     )
 

@@ -61,6 +61,11 @@ class LookupPayloadIn(CamelInput):
         default=0, ge=0, le=100, description="An e-mail with a lower score does not end the search."
     )
     verify: bool = Field(default=False, description="Verify the e-mails found, in the same job.")
+    cheapest_first: bool | None = Field(
+        default=None,
+        description="Ask the chain in the order of what the look-up costs at each provider (after `providerId`). "
+        "None: as the client is set up.",
+    )
 
 
 class OneLeadIn(LookupPayloadIn):
@@ -162,4 +167,8 @@ class JobIn(
 
     def digest_source(self) -> dict[str, Any]:
         """Return what makes two requests the same."""
-        return self.root.model_dump(mode="json")
+        said = self.root.model_dump(mode="json")
+        # What is as it was before there was a choice is not said: the same request has the same hash as ever.
+        if said["payload"].get("cheapest_first") is None:
+            said["payload"].pop("cheapest_first", None)
+        return said

@@ -96,12 +96,17 @@ class UploadIn(Input):
     min_score: int = Field(
         default=0, ge=0, le=100, description="An e-mail with a lower score does not end the search."
     )
+    cheapest_first: bool | None = Field(
+        default=None,
+        description="Ask the chain in the order of what the look-up costs at each provider (after `provider`). "
+        "Without it as the client is set up.",
+    )
     provider: Annotated[str, Field(max_length=50)] | None = Field(
         default=None,
         description="Who verifies; of a list of leads, who is asked first. Without it as set up.",
     )
 
-    @field_validator("columns", "enrichment_types", "min_score")
+    @field_validator("columns", "enrichment_types", "min_score", "cheapest_first")
     @classmethod
     def _of_leads(cls, value: T, info: ValidationInfo) -> T:
         if info.data.get("purpose") == "verify":
@@ -162,6 +167,7 @@ class UploadIn(Input):
             wanted=() if self.purpose == "verify" else tuple(self.enrichment_types or ("email",)),
             min_score=self.min_score,
             provider=self.provider or None,
+            cheapest_first=self.cheapest_first,
         )
 
 

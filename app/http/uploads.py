@@ -176,6 +176,7 @@ def plan_of(connection: Connection, order: UploadOrder) -> dict[str, Any]:
         provider=order.provider,
         min_score=order.min_score,
         verifies=order.purpose == "enrich_verify",
+        cheapest_first=order.cheapest_first,
     )
     return lookup_params(connection, wish, settings)
 

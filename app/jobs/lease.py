@@ -179,7 +179,7 @@ def record(
 ) -> Recorded:
     """Record outcomes once each and renew the lease for `seconds`; with no outcomes it only renews."""
     row = connection.exec_driver_sql(
-        _RECORD, _record_values(lease, outcomes, seconds, retries)
+        _RECORD, record_values(lease, outcomes, seconds, retries)
     ).one()
     return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
 
@@ -197,7 +197,7 @@ def record_alone(
     Raises `SQLAlchemyError` as the others do: where it fails it is said once more in the usual way, which is harmless,
     because what was recorded is not recorded again.
     """
-    values = _record_values(lease, outcomes, seconds, retries)
+    values = record_values(lease, outcomes, seconds, retries)
     try:
         with statement_cursor(engine) as cursor:
             cursor.execute(_RECORD_FOR, (str(lease.tenant_id), *values))
@@ -208,12 +208,13 @@ def record_alone(
     return Recorded(held=held, cancel=bool(cancel), recorded=recorded)
 
 
-def _record_values(
+def record_values(
     lease: Lease,
     outcomes: Sequence[Outcome],
     seconds: float,
     retries: Mapping[int, tuple[int, float, str]] | None,
 ) -> tuple[Any, ...]:
+    """Return what `ledger_record` is told, in its order."""
     return (
         lease.chunk_id,
         lease.fence,

@@ -17,7 +17,7 @@ from app.uploads.opening import Inspection, inspect
 from app.uploads.storage import Storage, StoredFile
 
 JOB_KIND, LEADS_KIND = "email_validation", "batch_lead_enrichment"
-_LATER_FIELDS = ("purpose", "columns", "wanted", "min_score", "provider")
+_LATER_FIELDS = ("purpose", "columns", "wanted", "min_score", "provider", "cheapest_first")
 Purpose = Literal["verify", "enrich", "enrich_verify"]
 TITLE_CHARS = 200
 
@@ -27,7 +27,7 @@ class UploadOrder:
     """What somebody wants done with a list. `email_column` is a name, or a number from 1; None: found.
 
     With a purpose other than `verify` it is a list of leads: `columns` says which hold what (None: by their names), and
-    `wanted`, `min_score` and `provider` what is looked for. Of a list to be verified, `provider` is who verifies.
+    `wanted`, `min_score`, `provider` and `cheapest_first` what is looked for, and by whom. Of a list to be verified, `provider` is who verifies.
     """
 
     filename: str
@@ -40,6 +40,7 @@ class UploadOrder:
     wanted: Sequence[str] = ()
     min_score: int = 0
     provider: str | None = None
+    cheapest_first: bool | None = None
 
     @property
     def leads(self) -> LeadsWanted | None:

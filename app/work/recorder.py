@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 class Recorder:
     """The unrecorded outcomes of one chunk. `asked_at` is the monotonic moment before the lease was taken.
 
-    `write_notes` writes what the kind of work notes beside its outcomes, in the same transaction.
+    `write_notes` writes what the kind of work notes beside its outcomes, in the same transaction. `record_noted(lease, outcomes,
+    notes, seconds=, retries=)` does all of it at once where it can; None: it did not.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Recorder:
         *,
         asked_at: float,
         write_notes: Callable[[Connection, Lease, Sequence[Any]], None] | None = None,
+        record_noted: Callable[..., Recorded | None] | None = None,
     ) -> None:
         self._tools = tools
         self._lease = lease
         self._write_notes = write_notes
+        self._record_noted = record_noted
         self._notes: list[Any] = []
         self._held_until = asked_at + tools.settings.lease_seconds
         self._buffer: list[Outcome] = []
@@ -86,6 +89,10 @@ class Recorder:
             def write() -> Recorded:
                 if not notes:
                     return ledger.record_alone(self._lease, batch, seconds=seconds, retries=retries)
+                if self._record_noted is not None:
+                    told = {"seconds": seconds, "retries": retries}
+                    if (kept := self._record_noted(self._lease, batch, notes, **told)) is not None:
+                        return kept
                 with tenant_scope(self._lease.tenant_id) as connection:
                     kept = ledger.record(
                         connection, self._lease, batch, seconds=seconds, retries=retries

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import uniform
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -99,7 +99,13 @@ class ChunkRun(ABC, Generic[Item]):
             max_attempts=lease.max_attempts,
             now=self._clock.epoch,
         )
-        self._recorder = Recorder(tools, lease, asked_at=asked_at, write_notes=self.write_notes)
+        self._recorder = Recorder(
+            tools,
+            lease,
+            asked_at=asked_at,
+            write_notes=self.write_notes,
+            record_noted=self.record_noted,
+        )
         self._halted: str | None = None
         self._held: Hold | None = None
         self._crew = Crew(self._work, tools.settings.chunk_concurrency)
@@ -116,6 +122,9 @@ class ChunkRun(ABC, Generic[Item]):
     def write_notes(connection: Connection, lease: Lease, notes: Sequence[Any]) -> None:
         """Write what the kind of work notes beside its outcomes (`Recorder.note`); not called on the loop."""
         raise NotImplementedError
+
+    #: Records outcomes with their notes in one statement, where the kind of work has one (`Recorder`).
+    record_noted: ClassVar[Callable[..., ledger.Recorded | None] | None] = None
 
     def _ending(self) -> Ending:
         """Decide how a run ends that still holds its lease."""

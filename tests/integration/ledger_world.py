@@ -151,7 +151,7 @@ class World:
         """Take everything away."""
         with self.owner.begin() as c:
             c.execute(
-                text("""TRUNCATE tenants, workers, job_items, job_results, audit_events, lane_attendance
+                text("""TRUNCATE tenants, workers, job_items, job_results, audit_events, lane_attendance, lookup_claims, shared_answers
                         CASCADE""")
             )
         self.tenants.clear()

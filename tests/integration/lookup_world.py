@@ -39,9 +39,11 @@ def lead(word: str, ref: str = "", **more: str) -> dict[str, str]:
 class Lookups:
     """Submits leads and runs their chunks; a process's memory lives as long as this does."""
 
-    def __init__(self, world: World, sandbox: RunningSandbox, redis_url: str) -> None:
+    def __init__(
+        self, world: World, sandbox: RunningSandbox, redis_url: str, *, shares: bool = False
+    ) -> None:
         self.world, self.sandbox, self.redis_url = world, sandbox, redis_url
-        self.memory = Memory(get_settings().enrichment_cache_days)
+        self.memory = Memory(get_settings().enrichment_cache_days, shares=shares)
         self.keys = {name: {"spacing_ms": 0} for name in ("apollo", "hunter", "clearbit")}
 
     def submit(
@@ -51,9 +53,12 @@ class Lookups:
         chain: Sequence[str] = ("apollo", "hunter"),
         order: Order | None = None,
         tenant: str = "acme",
+        costs: Mapping[str, float] | None = None,
         **wish: Any,
     ) -> UUID:
-        settings = get_settings().model_copy(update={"enrichment_chain": list(chain)})
+        settings = get_settings().model_copy(
+            update={"enrichment_chain": list(chain), "enrichment_costs": dict(costs or {})}
+        )
         with self.world.scope(tenant) as c:
             return create_lookup_job(
                 c,

@@ -358,3 +358,13 @@ def test_a_lead_whose_client_has_another_chain_goes_along_it(
     chain = owner_sql("SELECT params ->> 'chain' FROM jobs WHERE id = :j", {"j": job})
     assert json.loads(chain) == ["hunter"]
     assert get_settings().enrichment_chain == ["apollo", "hunter"]
+
+
+def test_a_list_may_ask_the_cheapest_first(ann: Caller, acme: Tenant, workers: Workers) -> None:
+    job = upload(ann, cheapest_first="true")
+    chain = owner_sql("SELECT params ->> 'chain' FROM jobs WHERE id = :j", {"j": job})
+    assert json.loads(chain) == ["hunter", "apollo"]
+    assert workers.read() == "done"
+    refused = ann.upload(b"email\na@b.example\n", cheapest_first="true")
+    assert refused.status_code == 422
+    assert "cheapest_first" in refused.text

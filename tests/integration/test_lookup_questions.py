@@ -1,15 +1,21 @@
 """What a chunk of leads asks, and what it need not ask: answers out of date, finds, keys that are free soon."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from app.enrichment.memory import Question, read_kept
+from app.enrichment.notes import Attempt
+from app.enrichment.record import record_with_attempts
 from app.enrichment.submit import Order
+from app.enrichment.waits import Over
+from app.jobs.lease import Recorded
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
-from tests.integration.ledger_world import World
+from tests.integration.ledger_world import World, answer
 from tests.integration.lookup_world import KEY, Lookups, lead
 
 
@@ -89,3 +95,31 @@ def test_a_lost_lease_writes_nothing_of_what_it_asked(lookups: Lookups) -> None:
     assert lookups.sandbox.summary()["calls"] == 1
     assert lookups.attempts(job) == []
     assert owner_sql("SELECT count(*) FROM lookup_cache") == 0
+
+
+def test_attempts_are_recorded_with_the_outcomes_in_one_statement(lookups: Lookups) -> None:
+    """Said in the usual way it would work as well, so nothing else would show that this one does not."""
+    job = lookups.submit(lead("found", "a"))
+    (message,) = lookups.world.release()
+    taken = lookups.world.take(message)
+    assert taken is not None
+    lease, now = taken[0], datetime.now(UTC)
+    kept = Attempt(1, "apollo", "miss", now, ms=3, identity="x", keep_seconds=60.0)
+    notes = [kept, Attempt(1, "hunter", "error", now, code="unavailable", message="HTTP 500")]
+    told = record_with_attempts(lease, [answer(1)], notes, seconds=60)
+    assert told == Recorded(held=True, cancel=False, recorded=1)
+    assert lookups.attempts(job) == [
+        ("a", "apollo", "miss", False),
+        ("a", "hunter", "error", False),
+    ]
+    assert lookups.world.rows("SELECT provider, identity, findings FROM lookup_cache") == [
+        {"provider": "apollo", "identity": "x", "findings": {}}
+    ]
+    stale = replace(lease, fence=lease.fence + 1)
+    told = record_with_attempts(stale, [], notes, seconds=60)
+    assert told is not None
+    assert not told.held
+    assert len(lookups.attempts(job)) == 2
+    # What else is noted goes the usual way.
+    assert record_with_attempts(lease, [], [*notes, Over(1)], seconds=60) is None
+    assert len(lookups.attempts(job)) == 2

@@ -83,6 +83,11 @@ def acme(app: Engine) -> Tenant:
         values,
     )
     owner_sql(
+        """INSERT INTO lookup_claims (tenant_id, identity, provider, chunk_id, fence)
+           VALUES (:t, 'x', 'hunter', 1, 0)""",
+        values,
+    )
+    owner_sql(
         "INSERT INTO call_figures (tenant_id, minute, provider) VALUES (:t, now(), 'hunter')",
         values,
     )
@@ -255,6 +260,8 @@ def attempt(module_environment: dict[str, str], acme: Tenant, eve: Tenant) -> Tr
         "CREATE TABLE t (x int)",
         "TRUNCATE jobs",
         "DELETE FROM job_results",
+        "SELECT * FROM shared_answers",
+        "INSERT INTO shared_answers VALUES ('hunter', 'x', '{}', now(), now())",
         "UPDATE job_results SET verdict = 'valid'",
         "INSERT INTO tenants (slug, name) VALUES ('x', 'x')",
         "INSERT INTO users (tenant_id, email, role, password_hash) VALUES (laneway_tenant(), 'x@x', 'admin', 'x')",

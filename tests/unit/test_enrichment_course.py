@@ -109,3 +109,16 @@ def test_what_is_remembered_is_forgotten_when_its_time_is_over() -> None:
     assert memory.recall(question) is not None
     moment[0] = 60.0
     assert memory.recall(question) is None
+
+
+def test_a_question_is_made_once_until_something_new_is_known() -> None:
+    lead = course(Kind.EMAIL, Kind.SOCIAL)
+    finds = frozenset({Kind.EMAIL, Kind.SOCIAL})
+    first = lead.question(finds)
+    assert first is lead.question(finds) is lead.lookup
+    lead.answer("apollo", "miss", {})
+    assert lead.question(finds) is first
+    lead.answer("hunter", "found", email(90))
+    asked = lead.question(finds)
+    assert asked is not None
+    assert (asked.wanted, asked.person.email) == ({Kind.SOCIAL}, "anna@acme.example")

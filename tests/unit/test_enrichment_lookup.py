@@ -1,6 +1,9 @@
 """One spelling for a lead, and the key that is made of it."""
 
 import contextlib
+import hashlib
+import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -114,3 +117,30 @@ def test_every_field_of_a_person_that_is_asked_can_be_found() -> None:
 def test_a_miss_is_nothing_found_and_nothing_to_come() -> None:
     assert Answer().is_miss
     assert not Answer(pending="7").is_miss
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"first_name": 'An"n\\a', "last_name": "Šmídová", "company": "株式会社"},
+        {"full_name": "Straße ẞ", "email": "Ann@Shop.example", "linkedin_url": "linkedin.com/in/a"},
+        {},
+    ],
+)
+def test_an_identity_is_the_hash_of_its_json(known: dict[str, str]) -> None:
+    """What is remembered was found by this very text, and must be found by it."""
+    lookup = Lookup.of([Kind.SOCIAL, Kind.EMAIL], **known)
+    fields = {name: getattr(lookup.person, name).casefold() for name in Person.__slots__}
+    text = json.dumps([fields, sorted(lookup.wanted)], sort_keys=True, ensure_ascii=True)
+    assert lookup.identity == hashlib.sha256(text.encode()).hexdigest()
+    assert replace(lookup, wanted=frozenset({Kind.PHONE})).identity != lookup.identity
+
+
+@given(st.from_regex(r"[A-Za-z0-9.-]{1,30}", fullmatch=True))
+def test_a_plain_host_is_read_as_it_is_in_an_address(host: str) -> None:
+    def read(text: str) -> str | None:
+        with contextlib.suppress(InvalidInput):
+            return normal_domain(text)
+        return None
+
+    assert read(host) == read(f"https://{host}/")

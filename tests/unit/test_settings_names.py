@@ -36,3 +36,12 @@ def test_days_of_memory_are_read_kind_by_kind() -> None:
     assert (found["email"], found["miss"], found["company"]) == (1.0, 0.0, 90.0)
     with pytest.raises(ValidationError, match="shoes"):
         read(enrichment_cache_days="shoes=1")
+
+
+def test_costs_are_read_provider_by_provider() -> None:
+    found = read(enrichment_costs="apollo=0.04, apollo.phone=0.3,hunter=0").enrichment_costs
+    assert found == {"apollo": 0.04, "apollo.phone": 0.3, "hunter": 0.0}
+    assert read().enrichment_costs == {}
+    for wrong in ("apollo=-1", "apollo", "apollo=cheap", "apollo=nan"):
+        with pytest.raises(ValidationError):
+            read(enrichment_costs=wrong)

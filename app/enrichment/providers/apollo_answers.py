@@ -6,7 +6,6 @@ Source: the vendor's reference for POST /api/v1/people/match and /api/v1/people/
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from app.enrichment.gathering import NO_SENSE, Gathering, read_cost, read_number, section
@@ -135,14 +134,12 @@ def _gather(row: Mapping[str, object], lookup: Lookup) -> Gathering:
     found = Gathering(NAME, lookup)
     if found.wants(Kind.EMAIL):
         _take_email(found, row)
-    for theirs, ours in _PERSON:
-        found.take(ours, row.get(theirs))
+    found.take_all(_PERSON, row)
     if found.wants(Kind.PHONE):
         _take_phone(found, row)
     if found.wants(Kind.COMPANY, Kind.PHONE):
         company = section(row, "organization")
-        for theirs, ours in _COMPANY:
-            found.take(ours, company.get(theirs))
+        found.take_all(_COMPANY, company)
         found.take("company_phone", company.get("phone"))
     return found
 
@@ -221,10 +218,10 @@ def _share_cost(outcomes: Sequence[Outcome], fields: Mapping[str, object]) -> li
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     if cost is None or not answers:
         return list(outcomes)
-    payers = [answer for answer in answers if not answer.is_miss] or answers
-    share = cost / len(payers)
+    hits = sum(not answer.is_miss for answer in answers)
+    share = cost / (hits or len(answers))
     return [
-        replace(outcome, credits=share if outcome in payers else 0.0)
+        Answer(outcome.findings, 0.0 if hits and outcome.is_miss else share, outcome.pending)
         if isinstance(outcome, Answer)
         else outcome
         for outcome in outcomes

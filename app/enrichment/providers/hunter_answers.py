@@ -86,8 +86,7 @@ def _read_found(body: bytes, lookup: Lookup) -> Answer:
         raise Unavailable(NO_SENSE)
     found = Gathering(NAME, lookup)
     found.take("email", data["email"], score=data.get("score") if found.wants(Kind.EMAIL) else None)
-    for theirs, ours in _FIELDS:
-        found.take(ours, data.get(theirs))
+    found.take_all(_FIELDS, data)
     return found.answer()
 
 
