@@ -20,6 +20,7 @@ _NAMES = {
     "extra_windows": "further windows",
     "daily_limit": "calls a day",
     "reset_hour": "hour (UTC) at which its day begins",
+    "enrichment_chain": "who is asked about a lead",
     "notes": "notes",
 }
 _VALUES = {
@@ -60,8 +61,14 @@ def _value(value: Any) -> str:
     if value is None or value in ("", []):
         return NOTHING
     if isinstance(value, list):
-        return " and ".join(f"{w['requests']} in {w['seconds']} s" for w in value)
+        joined = " and " if isinstance(value[0], dict) else ", then "
+        return joined.join(map(_part, value))
     return _VALUES.get(str(value), f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def _part(part: Any) -> str:
+    """Return one window of a key, or one name of a chain."""
+    return f"{part['requests']} in {part['seconds']} s" if isinstance(part, dict) else str(part)
 
 
 def _count(number: int, what: str) -> str:

@@ -32,6 +32,7 @@ LABELS = {
     "max_in_flight_per_job": "Chunks of one list at once",
     "key_policy": "Keys",
     "fallback_after_seconds": "Seconds without a worker",
+    "enrichment_chain": "Look-ups",
     "url": "Address",
     "events": "Events",
     "description": "Note",
