@@ -79,6 +79,10 @@ def _key(details: Mapping[str, Any]) -> str:
     return f"Key …{details.get('hint')}"
 
 
+def _token(details: Mapping[str, Any]) -> str:
+    return f"API token {details.get('name')} …{details.get('hint')} of {details.get('person')}"
+
+
 def _tested(details: Mapping[str, Any]) -> str:
     how = "passed" if details.get("ok") else "did not pass"
     ms = details.get("ms")
@@ -110,6 +114,8 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "key.removed": lambda d: f"{_key(d)} removed",
     "key.changed": lambda d: f"{_key(d)}: {changes_in_words(d)}",
     "webhook.disabled": _webhook_off,
+    "token.created": lambda d: f"{_token(d)} made, for {', '.join(d.get('scopes') or [])}",
+    "token.revoked": lambda d: f"{_token(d)} revoked",
     "key.tested": _tested,
     "key.reset": lambda d: f"{_key(d)} reset" + ("" if d.get("state") else "; it was not in use"),
     "keys.reencrypted": lambda d: f"{_count(d.get('keys') or 0, 'stored secret')} encrypted anew",

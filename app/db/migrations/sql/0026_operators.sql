@@ -28,3 +28,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION client_chains(uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION client_chains(uuid[]) TO {app_role};
+
+-- Who made and who revoked a token is in the client's history, whichever way it was done.
+CREATE FUNCTION api_token_noted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM audit(CASE TG_OP WHEN 'INSERT' THEN 'token.created' ELSE 'token.revoked' END, NEW.tenant_id,
+        jsonb_build_object('token', NEW.id, 'name', NEW.name, 'hint', NEW.hint, 'scopes', to_jsonb(NEW.scopes),
+            'person', (SELECT u.email FROM users u WHERE u.id = NEW.user_id)));
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION api_token_noted() FROM PUBLIC;
+CREATE TRIGGER api_tokens_created AFTER INSERT ON api_tokens FOR EACH ROW EXECUTE FUNCTION api_token_noted();
+CREATE TRIGGER api_tokens_revoked AFTER UPDATE OF revoked_at ON api_tokens FOR EACH ROW
+    WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION api_token_noted();
