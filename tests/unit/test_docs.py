@@ -256,7 +256,7 @@ def test_every_metric_is_explained_and_alerts_are_rules() -> None:
 
 def metrics_made() -> set[str]:
     """The metrics' names in the code."""
-    shape = r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+|client_\w+))"'
+    shape = r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+|clients?_\w+|webhook_\w+))"'
     return set(re.findall(shape, read_sources()))
 
 
