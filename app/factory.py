@@ -27,6 +27,7 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.stopping import Stopping
 from app.http.timeline import timeline
 from app.http.tokens import tokens
 from app.http.uploads import uploads
@@ -102,3 +103,4 @@ def _connect(app: APIFlask, settings: Settings) -> None:
     app.extensions["storage"] = LocalStorage(settings.storage_path)
     app.extensions["event_hub"] = EventHub(heartbeat_seconds=settings.event_heartbeat_seconds)
     app.extensions["dispatch"] = DispatchThread()
+    app.extensions["stopping"] = Stopping()
