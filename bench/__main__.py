@@ -32,6 +32,7 @@ NAMES = (
     "fairness",
     "keys",
     "lanes",
+    "lanes_simulated",
 )
 
 

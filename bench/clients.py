@@ -83,7 +83,7 @@ def submit_file(installation: Installation, tenant_id: UUID, path: Path) -> UUID
         stored = storage.put(str(tenant_id), path.name, stream, max_bytes=settings.upload_max_bytes)
     found = look_into(storage, stored, order, ReadLimits.from_settings(settings))
     with tenant_scope(tenant_id, installation.app) as connection:
-        return create_upload_job(connection, stored, found, order, None)
+        return create_upload_job(connection, stored, found, order, created_by=None, plan={})
 
 
 def submit_rows(

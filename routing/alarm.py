@@ -67,6 +67,10 @@ class Alarm:
 
     def _fire(self) -> None:
         now = asyncio.get_running_loop().time()
+        if now < Alarm._last_ring:
+            # Another loop with another clock, as after a simulation: nothing is known of this one's alarms yet.
+            Alarm._last_vigil = Alarm._last_ring = float("-inf")
+            Alarm._mean_gap = 1.0
         Alarm._mean_gap += (min(1.0, now - Alarm._last_ring) - Alarm._mean_gap) / 16
         Alarm._last_ring = now
         self._handle = None

@@ -6,6 +6,7 @@ pooled connection never carries a tenant to the next user. Leaving the block com
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
@@ -33,10 +34,24 @@ def system_scope(engine: Engine | None = None) -> Iterator[Connection]:
 
 
 @contextmanager
-def statement_scope(engine: Engine | None = None) -> Iterator[Connection]:
-    """Have each statement be a transaction of its own, without a tenant but the one that it sets itself."""
-    with (engine or app_engine()).connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+def statement_cursor(engine: Engine | None = None) -> Iterator[Any]:
+    """Give the driver's cursor, for statements that are transactions of their own and set their own tenant.
+
+    For what is said all the time: with SQLAlchemy's part it takes twice as long. What is raised is the driver's
+    (`psycopg2.Error`), and the connection is then not used again.
+    """
+    pooled = (engine or app_engine()).raw_connection()
+    driver: Any = pooled.dbapi_connection
+    try:
+        driver.autocommit = True
+        with driver.cursor() as cursor:
+            yield cursor
+        driver.autocommit = False
+    except BaseException as error:
+        pooled.invalidate(error)
+        raise
+    finally:
+        pooled.close()
 
 
 @contextmanager

@@ -69,23 +69,26 @@ def load_leads(connection: Connection, lease: Lease, plan: Plan) -> Leads:
     for row in connection.execute(_PENDING, span):
         known = row.lead if row.lead is not None else _from_cells(row.cells, plan.columns)
         leads[row.item_no] = _course(known, row.email, plan)
+    # Before the answers: one that comes in between is found among them. The other way round its lead would neither wait nor
+    # have it, and ask again.
+    waits = load_waits(connection, lease)
     for answer in connection.execute(_ANSWERS, span):
         course = leads.get(answer.item_no)
         if isinstance(course, Course):
             course.answer(answer.provider, answer.outcome, read_findings(answer.findings or {}))
-    _take_waits(leads, load_waits(connection, lease))
+    _take_waits(leads, waits)
     return leads
 
 
 def _take_waits(leads: Leads, waits: Sequence[tuple[int, str, str]]) -> None:
-    """Tell each lead what it waits for. A question that nobody waits for any more may be asked again."""
+    """Tell each lead what it waits for, unless it has come. A question that nobody waits for any more may be asked again."""
     for lead in leads.values():
         if isinstance(lead, Course):
             lead.answers = {n: said for n, said in lead.answers.items() if said != "pending"}
     for item_no, provider, said in waits:
         course = leads.get(item_no)
         if isinstance(course, Course):
-            course.answers[provider] = said
+            course.answers.setdefault(provider, said)
 
 
 def _course(known: Mapping[str, str], email: str, plan: Plan) -> Course | Unreadable:

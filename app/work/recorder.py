@@ -72,8 +72,12 @@ class Recorder:
     async def flush(self, retries: Mapping[int, tuple[int, float, str]] | None = None) -> Recorded:
         """Record what waits and renew the lease.
 
-        Raises `SQLAlchemyError` when the database can't; the outcomes are then still here.
+        Raises `SQLAlchemyError` when the database can't; the outcomes are then still here. Whoever is cancelled here leaves a
+        write behind that goes on to its end, and the next one waits for it: what it has written must not be written again.
         """
+        return await asyncio.shield(self._flush(retries))
+
+    async def _flush(self, retries: Mapping[int, tuple[int, float, str]] | None) -> Recorded:
         async with self._one_at_a_time:
             batch, notes, settings = list(self._buffer), list(self._notes), self._tools.settings
             seconds, asked_at = settings.lease_seconds, time.monotonic()

@@ -344,7 +344,7 @@ class Stage:
         """Check what must hold after every fault; `failures` rows may have no verdict."""
         rows = 0
         for job in jobs:
-            self._judge_rows(job, failures)
+            self.judge_rows(job, failures)
             rows += self.recorded(job)
         broken = violations(self.sandbox, self.faults)
         assert not broken, self.faults.timeline(broken)
@@ -363,7 +363,8 @@ class Stage:
         )
         return self.outcome
 
-    def _judge_rows(self, job: UUID, failures: int) -> None:
+    def judge_rows(self, job: UUID, failures: int = 0) -> None:
+        """Check that each row of a job is answered once, `failures` of them without a verdict, and the counters."""
         found = self.world.job(job)
         assert found["status"] == "completed", found
         assert found["done_items"] == found["total_items"] == self.recorded(job)

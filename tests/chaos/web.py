@@ -67,6 +67,12 @@ class Web:
         """GET a path."""
         return self._send(urllib.request.Request(self.url + path, headers=self._headers))  # noqa: S310 - our own loopback URL
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """POST JSON to a path."""
+        headers = {**self._headers, "Content-Type": "application/json"}
+        data = json.dumps(dict(body)).encode()
+        return self._send(urllib.request.Request(self.url + path, data=data, headers=headers))  # noqa: S310 - our own loopback URL
+
     def upload(self, content: bytes, *, key: str = "") -> Reply:
         """Upload a CSV as a form does."""
         boundary = secrets.token_hex(8)

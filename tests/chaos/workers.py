@@ -43,6 +43,10 @@ class Worker:
         """Whether it runs; a frozen one does."""
         return self.process.is_running
 
+    def log(self) -> str:
+        """All that it has said."""
+        return self.process.log.read_text(errors="replace")
+
     def start(self) -> None:
         """Start it, or start it again."""
         self.process.start()

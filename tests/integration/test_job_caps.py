@@ -121,3 +121,19 @@ def test_jobs_in_any_open_state_are_served(client: World, status: str) -> None:
     job = client.submit("acme", 10, size=1)
     run(client, "UPDATE jobs SET status = :s", s=status)
     assert jobs_of(client.release()) == {job: 3}
+
+
+def test_what_came_back_with_its_old_priority_stands_before_nobody(world: World) -> None:
+    """A list is made urgent while it runs: its chunks that come back are as unimportant as before, their job is not."""
+    add_client(world, "acme")
+    run(world, "UPDATE tenants SET max_in_flight_per_job = 2")
+    world.attend(SHARED, 4)
+    world.submit("acme", 2, size=1, priority=5)
+    taken = [world.take(chunk) for chunk in world.release()]
+    run(world, "UPDATE jobs SET priority = 1")
+    assert len(taken) == 2
+    assert taken[0]
+    assert world.put_back(taken[0][0])
+    usual = world.submit("acme", 4, size=1, priority=3)
+    # Of the client's two places, what runs at priority 5 leaves both to priority 3.
+    assert jobs_of(world.release()) == {usual: 2}

@@ -3,11 +3,15 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import event
 
+from app.db.engine import app_engine
 from app.enrichment.lookup import Kind
+from app.enrichment.memory import Memory
 from app.enrichment.waits import lock_requests
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
@@ -74,6 +78,41 @@ def test_an_answer_that_comes_before_its_record_is_kept_and_matched_with_it(
     assert callbacks.run() == ["done"]
     assert callbacks.lookups.results(job)["x"]["verdict"] == "found"
     # Both leads shared the call to Apollo.
+    assert callbacks.lookups.sandbox.summary()["calls"] == 2
+
+
+@pytest.mark.parametrize(
+    "statement", ["FROM job_items", "UPDATE lookup_waits", "state FROM lookup_waits"]
+)
+def test_an_answer_that_comes_while_the_leads_are_loaded_is_not_asked_for_again(
+    callbacks: Callbacks, statement: str
+) -> None:
+    """Between any two reads of the next lease, in a process that remembers nothing, for a client who has nothing kept."""
+    callbacks.lookups.memory = Memory({})
+    job = callbacks.submit(lead("later", "x"), lead("apollo.miss-hunter.found", "y"))
+    callbacks.run()
+    (call,) = callbacks.hook.wait_for(1)
+    callbacks.world.make_due()
+    callbacks.forget()
+    callbacks.lookups.memory = Memory({})
+    said = list[tuple[int, str | None]]()
+
+    def deliver_once(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        if statement in sql and not said:
+            said.append((0, None))
+            said[0] = callbacks.deliver(call)
+
+    engine = app_engine()
+    event.listen(engine, "after_cursor_execute", deliver_once)
+    try:
+        callbacks.run()
+    finally:
+        event.remove(engine, "after_cursor_execute", deliver_once)
+    assert said == [(202, "matched")]
+    if callbacks.world.job(job)["status"] != "completed":
+        assert callbacks.run() == ["done"]
+    assert callbacks.lookups.results(job)["x"]["provider"] == "apollo"
+    # Both shared the call to Apollo, and Hunter was asked about the other.
     assert callbacks.lookups.sandbox.summary()["calls"] == 2
 
 

@@ -60,6 +60,7 @@ def recorder(
     lease_seconds: float = 30,
     flush_seconds: float = 1,
     drain_by: float | None = None,
+    on_recorded: Callable[[int], object] = lambda _rows: None,
 ) -> Recorder:
     """Return a recorder whose database does as `write` does."""
     settings = SimpleNamespace(
@@ -68,7 +69,7 @@ def recorder(
     tools: Any = SimpleNamespace(
         settings=settings,
         in_thread=lambda _call: write(),
-        on_recorded=lambda _rows: None,
+        on_recorded=on_recorded,
         drain_by=lambda: drain_by,
     )
     return Recorder(cast("Tools", tools), LEASE, asked_at=asyncio.get_running_loop().time())
@@ -147,3 +148,28 @@ async def test_a_process_that_must_go_does_not_wait_for_the_database() -> None:
     kept.add(outcome(1))
     with pytest.raises(OperationalError):
         await kept.save(None)
+
+
+@on_a_loop
+async def test_a_write_that_nobody_waits_for_any_more_is_not_written_again() -> None:
+    """A run that ends cancels whoever records; a statement that was sent is carried out all the same."""
+    begun, go_on, told = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def hangs() -> Recorded:
+        begun.set()
+        await go_on.wait()
+        return await works()
+
+    kept = recorder(hangs, on_recorded=told.append)
+    for item_no in range(49):
+        kept.add(outcome(item_no))
+    keeper = asyncio.create_task(kept.flush())
+    await begun.wait()
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    go_on.set()
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.005)
+    kept.add(outcome(50))
+    assert not kept.full.is_set()

@@ -139,7 +139,9 @@ BEGIN
                     ORDER BY y.id LIMIT greatest(0, r.job_cap - (
                         SELECT count(*) FROM chunks f WHERE f.job_id = o.id AND f.status IN ('released', 'running')))
                 ) z
-                LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants), r.may_have))) x
+                -- Not by may_have: chunks that came back keep the priority that their job had when they were released, so the
+                -- first of them may be such as may not go now, and would stand in front of those that may.
+                LIMIT least(r.room, greatest(1, 2 * r.room / r.tenants)))) x
         ) c
         WHERE r.turn_no <= r.room AND r.in_flight + c.nth <= r.hard_cap AND r.up_to[c.priority] + c.nth <= r.cap
     ), picked AS (
