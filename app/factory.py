@@ -9,6 +9,7 @@ from app import __version__, console
 from app.accounts.cli import tenants_cli, users_cli
 from app.clients.cli import clients_cli
 from app.clients.keys_cli import keys_cli
+from app.clients.tokens_cli import tokens_cli
 from app.http import access, auth, limits, openapi, problems, security
 from app.http.broker import Broker
 from app.http.clients import clients
@@ -26,6 +27,7 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.stopping import Stopping
 from app.http.timeline import timeline
 from app.http.tokens import tokens
 from app.http.uploads import uploads
@@ -87,7 +89,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     console.register(app)
-    for group in (tenants_cli, users_cli, clients_cli, keys_cli):
+    for group in (tenants_cli, users_cli, tokens_cli, clients_cli, keys_cli):
         app.cli.add_command(group)
     return app
 
@@ -101,3 +103,4 @@ def _connect(app: APIFlask, settings: Settings) -> None:
     app.extensions["storage"] = LocalStorage(settings.storage_path)
     app.extensions["event_hub"] = EventHub(heartbeat_seconds=settings.event_heartbeat_seconds)
     app.extensions["dispatch"] = DispatchThread()
+    app.extensions["stopping"] = Stopping()

@@ -8,7 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Misconfigured
@@ -18,8 +25,25 @@ Names = Annotated[list[str], NoDecode]
 #: One group a client, separated by semicolons; within a group one entry a key, separated by commas. Nothing: no group.
 SecretGroups = Annotated[list[list[SecretStr]], NoDecode]
 NumberGroups = Annotated[list[list[int]], NoDecode]
-#: Short ones could be guessed from one signed call.
-WebhookSecret = Annotated[SecretStr, Field(min_length=16)]
+SHORTEST_WEBHOOK_SECRET = 16
+
+
+def read_secrets(secrets: SecretStr | None) -> list[str]:
+    """Return the secrets in a setting, which may hold several with spaces between: any of them is good."""
+    return secrets.get_secret_value().split() if secrets else []
+
+
+def _check_secrets(secrets: SecretStr) -> SecretStr:
+    found = read_secrets(secrets)
+    # Short ones could be guessed from one signed call.
+    if not found or min(map(len, found)) < SHORTEST_WEBHOOK_SECRET:
+        raise ValueError(
+            f"a webhook secret has at least {SHORTEST_WEBHOOK_SECRET} characters; several are written with spaces between"
+        )
+    return secrets
+
+
+WebhookSecret = Annotated[SecretStr, AfterValidator(_check_secrets)]
 #: How no limit at all was written before 0 could be; this and larger numbers mean it still.
 NO_LIMIT = 1_000_000_000
 

@@ -72,7 +72,9 @@ def drive(
     with ThreadPoolExecutor(concurrency, thread_name_prefix="laneway-driven") as pool:
         while True:
             left, is_late = max_chunks - len(begun), time.monotonic() > deadline - LEAST_SECONDS
-            is_short = left == 0 or (is_late and bool(begun))
+            # This process is asked to end, or a chunk needs longer than is left: what is found now would fare no better.
+            is_over = runtime.drain_by is not None or bool(endings["draining"])
+            is_short = left == 0 or is_over or (is_late and bool(begun))
             if not is_short and (free := min(left, concurrency - len(running))):
                 for chunk in _find(app or current_app, free, begun):
                     begun[chunk.chunk_id, chunk.fence] = chunk.queue

@@ -122,9 +122,12 @@ class Runtime:
 
     @property
     def seconds_left(self) -> float:
-        """Return how long this process may still work; also in a child of a pool, whose parent was told to stop."""
-        drain_by = _DRAIN_BY.value
-        return drain_by - time.monotonic() if drain_by else float("inf")
+        """Return how long the present thread may still work: as long as the process, and as the call that drives its work.
+
+        Also known in a child of a pool, whose parent was told to stop.
+        """
+        ends = [moment for moment in (_DRAIN_BY.value, driven_until.get()) if moment]
+        return min(ends) - time.monotonic() if ends else float("inf")
 
     def drain(self) -> None:
         """Ask every chunk to finish its calls and hand itself back; they look at `draining`."""

@@ -22,7 +22,7 @@ from app.uploads.storage import LocalStorage, Storage
 from app.uploads.submit import leads_wanted
 from tasks.dispatcher import dispatch
 from tasks.presence import WORKER_ID
-from tasks.runtime import runtime
+from tasks.runtime import driven_until, runtime
 
 log = structlog.get_logger(__name__)
 _FAIL = text("""
@@ -38,6 +38,8 @@ def open_storage() -> Storage:
 
 #: A list whose rows are read is kept; one that is still being read when this is all that is left is handed back.
 SETTLE_SECONDS = 10.0
+#: Of a call that drives work for a shorter time, this part is kept for it.
+SETTLE_PART = 1 / 3
 
 
 class LeaseLost(Exception):
@@ -94,6 +96,9 @@ def _parse(lease: Lease) -> str:
 
 def _ingest(lease: Lease) -> Ingested:
     settings = get_settings()
+    settle = SETTLE_SECONDS
+    if driven_until.get() is not None:
+        settle = min(settle, runtime.seconds_left * SETTLE_PART)
     with (
         open_storage().open(str(lease.params["storage_key"])) as stream,
         tenant_scope(lease.tenant_id) as connection,
@@ -107,7 +112,7 @@ def _ingest(lease: Lease) -> Ingested:
                 leads=_leads(lease),
                 limits=ReadLimits.from_settings(settings),
                 bad_rows_kept=settings.bad_rows_kept,
-                must_go=lambda: runtime.seconds_left < SETTLE_SECONDS,
+                must_go=lambda: runtime.seconds_left < settle,
             )
         # Locks the chunk (chunks before jobs, as everywhere) and sees whether it is still ours and still wanted.
         kept = ledger.record(connection, lease, [], seconds=settings.lease_seconds)

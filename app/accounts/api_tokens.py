@@ -9,13 +9,13 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Final, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from app.errors import NotFound
+from app.errors import InvalidInput, NotFound
 
 Scope = Literal["jobs:read", "jobs:write", "webhooks:read", "webhooks:write"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -34,6 +34,11 @@ _LIST = text(f"""
     SELECT {_FIELDS} WHERE CAST(:user AS uuid) IS NULL OR t.user_id = :user ORDER BY t.created_at DESC
 """)
 _GET = text(f"SELECT {_FIELDS} WHERE t.id = :id")
+_LIST_ALL = text("""
+    SELECT t.*, u.email AS made_by, c.slug FROM api_tokens t JOIN users u ON u.id = t.user_id JOIN tenants c ON c.id = t.tenant_id
+    WHERE (CAST(:tenant AS uuid) IS NULL OR t.tenant_id = :tenant) AND (CAST(:user AS uuid) IS NULL OR t.user_id = :user)
+    ORDER BY c.slug, t.created_at DESC
+""")
 _REVOKE = text("""
     UPDATE api_tokens SET revoked_at = coalesce(revoked_at, clock_timestamp())
     WHERE id = :id AND (CAST(:user AS uuid) IS NULL OR user_id = :user)
@@ -54,6 +59,16 @@ class ApiToken:
     last_used_at: datetime | None
     revoked_at: datetime | None
     made_by: str | None
+    #: Of its client; told to those who see the tokens of several.
+    slug: str | None = None
+
+    @property
+    def state(self) -> Literal["good", "expired", "revoked"]:
+        """Whether it opens anything still, as far as the token itself goes."""
+        if self.revoked_at:
+            return "revoked"
+        has_ended = self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+        return "expired" if has_ended else "good"
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,11 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def good_through(day: date) -> datetime:
+    """Return when a token ends whose last good day is this one, in UTC."""
+    return datetime.combine(day, time.max, UTC)
+
+
 def create_token(
     connection: Connection,
     user_id: UUID,
@@ -83,7 +103,14 @@ def create_token(
     scopes: Sequence[str],
     expires_at: datetime | None = None,
 ) -> tuple[UUID, str]:
-    """Make a token of the scope's tenant; return its id and the token, which can't be had again."""
+    """Make a token of the scope's tenant; return its id and the token, which can't be had again.
+
+    Raises `InvalidInput` for one that would be void from the beginning.
+    """
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise InvalidInput(
+            "A token's end lies ahead: give a later time, or none.", field="expiresAt"
+        )
     token = PREFIX + secrets.token_urlsafe(32)
     values = {
         "user": user_id,
@@ -100,6 +127,15 @@ def list_tokens(connection: Connection, user_id: UUID | None) -> list[ApiToken]:
     """Return the tokens that a person made (None: of the whole client), newest first."""
     rows = connection.execute(_LIST, {"user": user_id})
     return [ApiToken(**row._mapping) for row in rows]
+
+
+def list_all_tokens(
+    owner: Connection, tenant_id: UUID | None, user_id: UUID | None
+) -> list[ApiToken]:
+    """Return the tokens of a client, of a person or of everybody, on the owner's connection."""
+    rows = owner.execute(_LIST_ALL, {"tenant": tenant_id, "user": user_id})
+    names = ApiToken.__dataclass_fields__
+    return [ApiToken(**{name: getattr(row, name) for name in names}) for row in rows]
 
 
 def get_token(connection: Connection, token_id: UUID) -> ApiToken:

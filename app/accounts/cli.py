@@ -28,6 +28,8 @@ def create_tenant(name: str, slug: str, weight: int, *, if_missing: bool) -> Non
     with owner() as connection, maybe_there(f"tenant {slug}", allowed=if_missing):
         tenant_id = tenants.create_tenant(connection, name, slug, weight)
         click.echo(f"tenant {slug} {tenant_id}")
+        if namesakes := tenants.namesakes_in_words(connection, name, slug):
+            click.echo(escaped(f"look {namesakes} Tell them apart by the short name, {slug}."))
 
 
 @tenants_cli.command("list")

@@ -13,6 +13,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _INSERT = text(
     "INSERT INTO tenants (name, slug, weight) VALUES (:name, :slug, :weight) RETURNING id"
 )
+_NAMESAKES = text("SELECT slug FROM clients_named(:name)")
 _LIST = text("""
     SELECT t.id, t.slug, t.name, t.weight, l.queue, (SELECT count(*) FROM users u WHERE u.tenant_id = t.id) AS users
     FROM tenants t LEFT JOIN tenant_lanes l ON l.tenant_id = t.id ORDER BY t.slug
@@ -30,6 +31,19 @@ def create_tenant(owner: Connection, name: str, slug: str, weight: int = 1) -> U
             return UUID(str(owner.execute(_INSERT, values).scalar_one()))
     except IntegrityError as error:
         raise Conflict(f"There is a tenant {slug} already.") from error
+
+
+def namesakes_in_words(connection: Connection, name: str, slug: str) -> str | None:
+    """Return a sentence with the other clients than `slug` that have this name, None: there are none.
+
+    Two may have one, and people mix them up.
+    """
+    found = connection.execute(_NAMESAKES, {"name": name}).scalars()
+    others = [str(other) for other in found if other != slug]
+    if not others:
+        return None
+    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return f"There is another client with the name {name.strip()}: {shown}."
 
 
 def check_tenant(name: str, slug: str) -> None:

@@ -20,6 +20,7 @@ _NAMES = {
     "extra_windows": "further windows",
     "daily_limit": "calls a day",
     "reset_hour": "hour (UTC) at which its day begins",
+    "enrichment_chain": "who is asked about a lead",
     "notes": "notes",
 }
 _VALUES = {
@@ -60,8 +61,14 @@ def _value(value: Any) -> str:
     if value is None or value in ("", []):
         return NOTHING
     if isinstance(value, list):
-        return " and ".join(f"{w['requests']} in {w['seconds']} s" for w in value)
+        joined = " and " if isinstance(value[0], dict) else ", then "
+        return joined.join(map(_part, value))
     return _VALUES.get(str(value), f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def _part(part: Any) -> str:
+    """Return one window of a key, or one name of a chain."""
+    return f"{part['requests']} in {part['seconds']} s" if isinstance(part, dict) else str(part)
 
 
 def _count(number: int, what: str) -> str:
@@ -70,6 +77,10 @@ def _count(number: int, what: str) -> str:
 
 def _key(details: Mapping[str, Any]) -> str:
     return f"Key …{details.get('hint')}"
+
+
+def _token(details: Mapping[str, Any]) -> str:
+    return f"API token {details.get('name')} …{details.get('hint')} of {details.get('person')}"
 
 
 def _tested(details: Mapping[str, Any]) -> str:
@@ -103,6 +114,8 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "key.removed": lambda d: f"{_key(d)} removed",
     "key.changed": lambda d: f"{_key(d)}: {changes_in_words(d)}",
     "webhook.disabled": _webhook_off,
+    "token.created": lambda d: f"{_token(d)} made, for {', '.join(d.get('scopes') or [])}",
+    "token.revoked": lambda d: f"{_token(d)} revoked",
     "key.tested": _tested,
     "key.reset": lambda d: f"{_key(d)} reset" + ("" if d.get("state") else "; it was not in use"),
     "keys.reencrypted": lambda d: f"{_count(d.get('keys') or 0, 'stored secret')} encrypted anew",

@@ -2,6 +2,7 @@
 
 import click
 
+from app.clients.chain_command import chain_of_client
 from app.clients.check_command import check_client
 from app.clients.lane_commands import enable_client, remove_client, rollback_client, set_client
 from app.clients.onboard_command import onboard_client
@@ -23,6 +24,7 @@ for command in (
     show_message,
     show_history,
     set_client,
+    chain_of_client,
     rollback_client,
     enable_client,
     remove_client,

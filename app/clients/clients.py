@@ -42,6 +42,7 @@ _LOCK = text("SELECT lock_client(:tenant)")
 _SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
 _SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
 _REMOVE = text("SELECT client_remove_lane(:tenant)")
+_CHAINS = text("SELECT * FROM client_chains(:tenants)")
 _AUDIT = text("SELECT * FROM audit_log(:tenant, :limit, :before)")
 
 
@@ -63,17 +64,24 @@ def list_clients(
         "after": after,
         "limit": limit,
     }
-    return _with_holds(
+    return _completed(
         connection, [ClientRow(**row._mapping) for row in connection.execute(_SOME, values)]
     )
 
 
-def _with_holds(connection: Connection, clients: list[ClientRow]) -> list[ClientRow]:
+def _completed(connection: Connection, clients: list[ClientRow]) -> list[ClientRow]:
+    """Return clients with their holds and their chains."""
     if not clients:
         return clients
-    found = read_holds(connection, [client.id for client in clients])
-    holds = {held.tenant_id: held.hold for held in found}
-    return [replace(client, hold=holds.get(client.id)) for client in clients]
+    ids = [client.id for client in clients]
+    holds = {held.tenant_id: held.hold for held in read_holds(connection, ids)}
+    chains = {
+        row.tenant_id: tuple(row.chain) for row in connection.execute(_CHAINS, {"tenants": ids})
+    }
+    return [
+        replace(client, hold=holds.get(client.id), enrichment_chain=chains.get(client.id))
+        for client in clients
+    ]
 
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
@@ -85,7 +93,7 @@ def get_client(connection: Connection, name: str | UUID, presence_seconds: float
         raise NotFound(
             f"There is no client {wanted!r}; `clients list` shows them. Give its short name, an id, or a person's e-mail."
         )
-    return _with_holds(connection, [ClientRow(**row._mapping)])[0]
+    return _completed(connection, [ClientRow(**row._mapping)])[0]
 
 
 def _readable(name: str) -> str:
@@ -133,8 +141,9 @@ def change_settings(
 ) -> dict[str, tuple[Any, Any]]:
     """Change a client's settings; return {setting: (before, after)} of those that are others now.
 
-    `name`, `weight` (1 to 100), `max_in_flight`, `max_in_flight_per_job`, `fallback_after_seconds` (30 or more) and
-    `key_policy`; None empties one of the middle three. Raises `InvalidInput` or `NotFound`.
+    `name`, `weight` (1 to 100), `max_in_flight`, `max_in_flight_per_job`, `fallback_after_seconds` (30 or more),
+    `key_policy` and `enrichment_chain` (names of providers); None empties one of the middle three and the last. Raises
+    `InvalidInput` or `NotFound`.
     """
     check_settings(settings)
     values = {"tenant": tenant_id, "settings": json.dumps(settings)}

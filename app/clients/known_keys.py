@@ -83,20 +83,22 @@ def client_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
     return keys_of(connection, client.id)
 
 
-def serving_keys(connection: Connection, client: ClientRow) -> list[KeyFacts]:
-    """Return the keys that verify a client's rows now, by its policy: its own in force, else the platform's if it may.
+def serving_keys(
+    connection: Connection, client: ClientRow, provider: str | None = None
+) -> list[KeyFacts]:
+    """Return a provider's keys that serve a client now, by its policy: its own in force, else the platform's if it may.
 
-    With the usual provider; lists may name another one.
+    `provider` None: the usual one that verifies its rows; lists may name another one.
     """
-    usual = get_settings().verification_provider
+    wanted = provider or get_settings().verification_provider
 
-    def verifying(keys: list[KeyFacts]) -> list[KeyFacts]:
-        return [key for key in keys if key.in_force and key.provider == usual]
+    def serving(keys: list[KeyFacts]) -> list[KeyFacts]:
+        return [key for key in keys if key.in_force and key.provider == wanted]
 
-    own = verifying(client_keys(connection, client))
+    own = serving(client_keys(connection, client))
     if own or client.key_policy == "own":
         return own
-    return verifying(keys_of(connection, None))
+    return serving(keys_of(connection, None))
 
 
 def no_such_key() -> NotFound:

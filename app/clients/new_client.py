@@ -12,13 +12,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from app.accounts.passwords import hash_password
-from app.accounts.tenants import check_tenant
+from app.accounts.tenants import check_tenant, namesakes_in_words
 from app.accounts.users import check_email
 from app.db.refusals import refusals_explained
 from app.errors import Conflict, InvalidInput
 
 _TENANT_ID = text("SELECT tenant_id_of(:slug)")
-_NAMESAKES = text("SELECT slug FROM clients_named(:name)")
 _CREATE = text("SELECT * FROM client_create(:slug, :name, :email, :hash)")
 #: A lane is named after it, and leaves room for no more.
 _SLUG_LENGTH = 50
@@ -56,14 +55,11 @@ def check_new(connection: Connection, name: str, slug: str, email: str) -> None:
 
 def namesake_notes(connection: Connection, name: str, slug: str) -> list[str]:
     """Return a sentence where other clients than `slug` have this name: two may, and people mix them up."""
-    found = connection.execute(_NAMESAKES, {"name": name}).scalars()
-    others = [other for other in found if other != slug]
-    if not others:
+    found = namesakes_in_words(connection, name, slug)
+    if found is None:
         return []
-    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    text = f"There is another client with the name {name.strip()}: {shown}. "
-    text += "If it is the same one, give the e-mail of one of its people instead; "
-    return [f"{text}else tell them apart by the short name, {slug}."]
+    how = "If it is the same one, give the e-mail of one of its people instead; "
+    return [f"{found} {how}else tell them apart by the short name, {slug}."]
 
 
 def make_client(connection: Connection, name: str, slug: str, email: str) -> NewClient:

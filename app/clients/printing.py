@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from app.clients.capacity import capacity, describe
+from app.clients.chain import chain_in_words
 from app.clients.change_words import event_in_words
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.keys import KeyFacts
@@ -121,6 +122,7 @@ def _client_lines(client: ClientRow) -> Iterator[str]:
         yield f"part of the shared lane {client.shared_part:.1%} in the last hour"
     cap, per_job = client.max_in_flight, client.max_in_flight_per_job
     yield f"weight {client.weight}, in flight {cap or 'its part'}, a job {per_job or 'no cap'}"
+    yield f"look-ups {chain_in_words(client.enrichment_chain)}"
     if client.notes:
         yield f"notes {client.notes}"
 

@@ -17,7 +17,8 @@ class ClientRow:
     `configured_queue` and `is_active` are its row in `worker_configs` (the one in force, else the newest); `queue` is the lane
     in force, which is the shared one while `fallback_since` is set. `rows_last_hour` counts all lanes, `shared_part` is the
     client's part (0 to 1) of what the shared lane did in the last hour, None when that was nothing. `hold` is why nothing of it
-    is released at present, None: it isn't held.
+    is released at present, None: it isn't held. `enrichment_chain` are the providers that its leads are looked up with, None:
+    those of the installation.
     """
 
     id: UUID
@@ -53,6 +54,7 @@ class ClientRow:
     shared_rows_last_hour: int
     shared_part: float | None
     hold: Hold | None = None
+    enrichment_chain: tuple[str, ...] | None = None
 
     @property
     def is_dedicated(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
+from app.enrichment.providers import check_chain
 from app.errors import InvalidInput
 from app.plain_text import require_plain
 
@@ -32,6 +33,14 @@ def _check_policy(value: object) -> None:
         raise InvalidInput(f"A key policy is one of {', '.join(KEY_POLICIES)}.")
 
 
+def _check_chain(value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise InvalidInput("A chain is a list of the names of providers.")
+    check_chain(value)
+
+
 def _whole(what: str, lowest: int, highest: int, *, may_be_empty: bool) -> Callable[[object], None]:
     def check(value: object) -> None:
         if value is None and may_be_empty:
@@ -58,4 +67,5 @@ _RULES: dict[str, Callable[[object], None]] = {
         _LARGEST,
         may_be_empty=True,
     ),
+    "enrichment_chain": _check_chain,
 }

@@ -16,6 +16,7 @@ from app.console import (
     jobs,
     operations,
     sign_in,
+    tokens,
     uploads,
     webhooks,
 )
@@ -32,6 +33,7 @@ _VIEWS = (
     jobs,
     operations,
     sign_in,
+    tokens,
     uploads,
     webhooks,
 )

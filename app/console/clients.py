@@ -7,9 +7,11 @@ from app.clients.clients import ClientRow
 from app.clients.message import not_yet, welcome
 from app.console.clients_forms import done_or_said, fields, read, warn
 from app.console.frame import pages
+from app.enrichment.providers import PROVIDERS
 from app.http import client_acts as acts
 from app.http.models_clients import ClientChangeIn
 from app.http.pagination import decode_client, decode_event, encode_client, encode_event
+from app.settings import get_settings
 
 CLIENTS_A_PAGE = 50
 EVENTS_ON_A_CLIENT = 10
@@ -21,6 +23,7 @@ _SETTINGS = (
     "max_in_flight_per_job",
     "key_policy",
     "fallback_after_seconds",
+    "enrichment_chain",
 )
 
 
@@ -53,6 +56,8 @@ def client(slug: str) -> str:
         detail=detail,
         files=acts.files_of(detail, keys_in_environment=wanted) if detail.client.has_lane else {},
         asked=asked,
+        usual_chain=get_settings().enrichment_chain,
+        providers=sorted(PROVIDERS),
         message=welcome(detail.client, detail.capacity),
         warning=not_yet(detail.client, detail.serving),
         events=events,

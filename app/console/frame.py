@@ -24,6 +24,7 @@ _FOR_OPERATORS = ("console.lane", "console.key", "console.client", "console.audi
 _SECTIONS = {
     "console.job": "console.jobs",
     "console.webhook": "console.webhooks",
+    "console.token": "console.tokens",
     "console.client": "console.clients",
     "console.audit": "console.clients",
     "console.key_new": "console.clients",
@@ -40,6 +41,9 @@ def _guard() -> ResponseReturnValue | None:
     if account is None:
         answer: ResponseReturnValue = login_manager.unauthorized()
         return answer
+    if g.get("scopes") is not None:
+        # Scopes are the API's: here a token would be its whole person.
+        raise Forbidden("Pages are for people; a program's token opens /api/ only.")
     if (request.endpoint or "").startswith(_FOR_OPERATORS) and not account.is_operator:
         raise Forbidden("Only operators of this installation see this page.")
     return None
@@ -58,6 +62,7 @@ def _viewer() -> dict[str, object]:
             ("console.dashboard", "Dashboard"),
             ("console.upload", "Upload"),
             ("console.webhooks", "Webhooks"),
+            ("console.tokens", "API tokens"),
         ]
     if account.is_operator:
         menu += [

@@ -22,10 +22,10 @@ from app.enrichment.callbacks import Ticket
 from app.enrichment.events import Call, State, keep_event, keep_stray
 from app.enrichment.late_answers import take_call
 from app.enrichment.providers import LATE, PROVIDERS
-from app.enrichment.standard_webhooks import verify
+from app.enrichment.standard_webhooks import verify_any
 from app.enrichment.waits import wake_chunks
 from app.errors import InvalidInput, Misconfigured, NotFound, Unauthenticated
-from app.settings import Settings
+from app.settings import Settings, read_secrets
 
 log = structlog.get_logger(__name__)
 #: No vendor's call is near it; ten people are some 20 KB.
@@ -67,10 +67,8 @@ def take_provider_call(received: Received, provider: str, settings: Settings) ->
 
 def take_job_event(received: Received, settings: Settings) -> State:
     """Take a call about a job: kept and shown, and it changes nothing. Raises `Unauthenticated`, `InvalidInput`."""
-    secret = settings.enrichment_webhook_secret
-    event_id = (
-        verify(received.headers, received.body, secret.get_secret_value()) if secret else None
-    )
+    secrets = read_secrets(settings.enrichment_webhook_secret)
+    event_id = verify_any(received.headers, received.body, secrets)
     if event_id is None:
         raise _refusal("(none)")
     try:
@@ -105,15 +103,13 @@ def _by_address(received: Received, provider: str, settings: Settings) -> tuple[
 
 def _by_secret(received: Received, provider: str, settings: Settings) -> Call:
     """Prove a call by the installation's secret for the vendor: Standard Webhooks, or the vendor's own form."""
-    secret, request = _secret_of(provider, settings), _uuid(received.query.get("request", ""))
-    if secret is None:
-        raise _refusal(provider)
-    if (event_id := verify(received.headers, received.body, secret)) is not None:
+    secrets, request = _secrets_of(provider, settings), _uuid(received.query.get("request", ""))
+    if (event_id := verify_any(received.headers, received.body, secrets)) is not None:
         return Call(provider, f"id:{event_id}", received.body, request)
     own = LATE.get(provider)
     if own and own.verify and own.signature_header:
         signature = received.headers.get(own.signature_header.lower())
-        if own.verify(signature, received.body, secret):
+        if any(own.verify(signature, received.body, secret) for secret in secrets):
             digest = hashlib.sha256(received.body).hexdigest()
             return Call(provider, f"sha256:{digest}", received.body, request)
     raise _refusal(provider)
@@ -127,8 +123,7 @@ def _is_signed_by_vendor(
     if own is None or own.verify is None or own.signature_header is None:
         return own is not None
     signature = received.headers.get(own.signature_header.lower())
-    secret = _secret_of(provider, settings)
-    keys = [*_keys_of(provider, tenant_id), *([secret] if secret else [])]
+    keys = [*_keys_of(provider, tenant_id), *_secrets_of(provider, settings)]
     return any(own.verify(signature, received.body, key) for key in keys)
 
 
@@ -144,9 +139,8 @@ def _keys_of(provider: str, tenant_id: UUID) -> list[str]:
     return keys
 
 
-def _secret_of(provider: str, settings: Settings) -> str | None:
-    secret = getattr(settings, f"{provider}_webhook_secret", None)
-    return secret.get_secret_value() if secret else None
+def _secrets_of(provider: str, settings: Settings) -> list[str]:
+    return read_secrets(getattr(settings, f"{provider}_webhook_secret", None))
 
 
 def _tenant_of_request(request: UUID | None) -> UUID | None:

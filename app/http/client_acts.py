@@ -15,6 +15,7 @@ from app.clients import clients as rules
 from app.clients import onboarding
 from app.clients.actor import acting_as
 from app.clients.capacity import Capacity, capacity
+from app.clients.chain import chain_notes
 from app.clients.clients import AuditRow, ClientRow, LaneChange
 from app.clients.key_notices import shared_with
 from app.clients.key_notices import usable as usable_ones
@@ -181,13 +182,15 @@ def _client_of(connection: Connection, email: str) -> str:
 
 def change_client(name: str, asked: ClientChangeIn) -> Changed:
     """Change settings and lane together or not at all."""
-    change, warnings = None, []
+    change, warnings = None, list[str]()
     with acting() as connection:
         client = rules.get_client(connection, name, presence_seconds())
         if asked.settings:
             changes = rules.change_settings(connection, client.id, **asked.settings)
             if "name" in changes:
-                warnings = namesake_notes(connection, asked.name, client.slug)
+                warnings += namesake_notes(connection, asked.name, client.slug)
+            if "enrichment_chain" in changes:
+                warnings += chain_notes(connection, client, asked.enrichment_chain)
         if "queue" in asked.model_fields_set:
             change = _move(connection, client, asked.queue)
         elif "active" in asked.model_fields_set:

@@ -58,6 +58,8 @@ def _adopt(hub: EventHub, viewer: Viewer, head: bytes, sock: socket.socket) -> N
 def _check_room(tenant_id: UUID) -> None:
     """Raise `NoRoom` where there is no place for another stream."""
     settings, hub = get_settings(), event_hub()
+    if hub.is_closed:
+        raise NoRoom("This process is about to end; ask again for another.", retry_after=1)
     if (
         hub.count() < settings.event_streams
         and hub.count(tenant_id) < settings.event_streams_per_client

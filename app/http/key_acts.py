@@ -64,10 +64,13 @@ def foresee(key_id: UUID) -> str | None:
         return without_key(connection, key_id)
 
 
-def remove_key(key_id: UUID) -> None:
-    """Remove a key for good."""
+def remove_key(key_id: UUID) -> list[str]:
+    """Remove a key for good; return what wants a look: who is left without one."""
     with acting() as connection:
+        # In the transaction that removes it, so that no other change comes between.
+        told = without_key(connection, key_id)
         take_away(connection, key_id)
+    return [told] if told else []
 
 
 def test_key(key_id: UUID) -> KeyTest:

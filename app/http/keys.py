@@ -3,10 +3,11 @@
 from uuid import UUID
 
 from apiflask import APIBlueprint
+from flask import Response, make_response
 
 from app.http import client_acts, key_acts
 from app.http.auth import for_operators
-from app.http.models_keys import KeyChangeIn, KeysAddedOut, KeysIn, KeyTestOut
+from app.http.models_keys import KeyChangeIn, KeyRemovedOut, KeysAddedOut, KeysIn, KeyTestOut
 from app.http.models_operators import KeyChangedOut, KeyOut
 
 keys = APIBlueprint("keys", __name__, url_prefix="/api", tag="Clients")
@@ -36,12 +37,21 @@ def change_key(key_id: UUID, json_data: KeyChangeIn) -> KeyChangedOut:
 
 @keys.delete("/keys/<uuid:key_id>")
 @for_operators
-@keys.output({}, status_code=204)
-@keys.doc(security="bearer", responses=[403, 404])
-def remove_key(key_id: UUID) -> str:
-    """Remove a key for good."""
-    key_acts.remove_key(key_id)
-    return ""
+@keys.output(KeyRemovedOut)
+@keys.doc(
+    security="bearer",
+    responses={
+        204: "Removed; there is nothing to say.",
+        403: "Only operators.",
+        404: "There is no such key.",
+    },
+)
+def remove_key(key_id: UUID) -> Response:
+    """Remove a key for good. 200 with `warnings` when its owner has no other that can be used, else 204."""
+    warnings = key_acts.remove_key(key_id)
+    if not warnings:
+        return Response(status=204)
+    return make_response(KeyRemovedOut(warnings=warnings).model_dump(mode="json"), 200)
 
 
 @keys.post("/keys/<uuid:key_id>/test")

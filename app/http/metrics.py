@@ -19,6 +19,7 @@ from app.http.access import REGISTRY
 from app.http.extensions import broker
 from app.http.lanes import read_keys, read_lanes, read_shared_parts
 from app.http.limits import limiter
+from app.http.metrics_clients import of_clients, read_client_figures
 from app.jobs.lanes import LaneRow
 from app.jobs.provider_keys import KeyRow
 from app.jobs.shared_parts import SharedPart
@@ -61,14 +62,17 @@ class _LedgerCollector(Collector):
         up.add_metric(["redis"], float(broker().is_up()))
         try:
             lanes, keys, parts = read_lanes(), read_keys(), read_shared_parts()
+            clients = read_client_figures()
             up.add_metric(["database"], 1.0)
         except SQLAlchemyError:
-            lanes, keys, parts = [], [], []
+            lanes, keys, parts, clients = [], [], [], None
             up.add_metric(["database"], 0.0)
         yield up
         yield from _of_lanes(lanes)
         yield from _of_keys(keys)
         yield _of_parts(parts)
+        if clients is not None:
+            yield from of_clients(clients)
 
 
 def _of_lanes(lanes: list[LaneRow]) -> Iterator[Metric]:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from app.clients.chain import read_chain
 from app.http.model_bases import Input
 from app.http.models_keys import Count, KeyIn, Notes, Optional
 
@@ -11,6 +12,18 @@ KeyPolicy = Literal["own", "platform", "own_then_platform"]
 WorkerFormat = Literal["env", "procfile", "compose", "kubernetes"]
 Email = Annotated[str, Field(min_length=3, max_length=320)]
 QueueName = Annotated[str, Field(max_length=100)]
+ProviderName = Annotated[str, Field(min_length=1, max_length=50)]
+
+
+def _chain_of_a_form(value: object) -> object:
+    """A form writes a chain as text: `apollo, hunter`; empty: none of its own."""
+    return read_chain(value) or None if isinstance(value, str) else value
+
+
+Chain = Annotated[
+    Annotated[list[ProviderName], Field(min_length=1, max_length=20)] | None,
+    BeforeValidator(_chain_of_a_form),
+]
 
 
 class OnboardIn(Input):
@@ -48,6 +61,10 @@ class ClientSettingsIn(Input):
     ] = Field(
         default=None,
         description="Without a worker for so long, use the shared lane; null: never.",
+    )
+    enrichment_chain: Chain = Field(
+        default=None,
+        description="Providers that are asked about a lead, the first first, from the next job on; null: as the installation.",
     )
 
 

@@ -41,6 +41,7 @@ class ClientSettingsOut(Out):
     max_in_flight_per_job: int | None
     key_policy: KeyPolicy
     fallback_after_seconds: int | None
+    enrichment_chain: list[str] | None = Field(description="null: as the installation.")
 
 
 class CapacityOut(Out):

@@ -123,6 +123,10 @@ class KeysAddedOut(Out):
     warnings: list[str] = Field(description="What was done all the same and wants a look.")
 
 
+class KeyRemovedOut(Out):
+    warnings: list[str] = Field(description="What was done all the same and wants a look.")
+
+
 class KeyTestOut(Out):
     ok: bool
     detail: str

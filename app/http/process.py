@@ -9,6 +9,7 @@ from app.errors import NotFound, Unauthenticated
 from app.http.health import health_answer
 from app.http.models import HealthOut
 from app.http.models_process import DrivenOut, ProcessIn
+from app.http.stopping import stopping
 from app.settings import get_settings
 
 process = APIBlueprint("process", __name__, url_prefix="/api/enrichment/process", tag="Operation")
@@ -31,7 +32,11 @@ def drive_work(json_data: ProcessIn) -> DrivenOut:
     # Loads Celery and the tasks, which the pages can do without.
     from celery_config import celery_app  # noqa: PLC0415
     from tasks.driving import drive  # noqa: PLC0415
+    from tasks.runtime import runtime  # noqa: PLC0415
 
+    if stopping().is_asked():
+        # Asked to end before this was loaded: nothing is begun, and the call is answered.
+        runtime.drain()
     settings = get_settings()
     done = drive(
         json_data.max_jobs,

@@ -1,11 +1,19 @@
-"""Tokens for a client's programs: made, listed, revoked by people, never by a token."""
+"""Tokens for a client's programs: made, listed, revoked by people, never by a token.
 
+What they do here, the page does through the same functions.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from apiflask import APIBlueprint
+from sqlalchemy import Connection
 
 from app.accounts import api_tokens
+from app.accounts.api_tokens import ApiToken
 from app.accounts.users import Account
+from app.clients.actor import acting_as
 from app.db.scope import tenant_scope
 from app.http.auth import people_only, require_tenant
 from app.http.models_tokens import NewTokenOut, TokenIn, TokenListOut, TokenOut
@@ -19,10 +27,7 @@ tokens = APIBlueprint("tokens", __name__, url_prefix="/api/tokens", tag="Sign-in
 @people_only
 def list_tokens() -> TokenListOut:
     """List the tokens that one has made; an admin sees all of the client's."""
-    account, tenant_id = require_tenant()
-    with tenant_scope(tenant_id) as connection:
-        found = api_tokens.list_tokens(connection, _whose(account))
-    return TokenListOut(tokens=[TokenOut.model_validate(token) for token in found])
+    return TokenListOut(tokens=[TokenOut.model_validate(token) for token in read_tokens()])
 
 
 @tokens.post("")
@@ -32,12 +37,7 @@ def list_tokens() -> TokenListOut:
 @people_only
 def create_token(json_data: TokenIn) -> NewTokenOut:
     """Make a token. It is shown in this answer only."""
-    account, tenant_id = require_tenant()
-    with tenant_scope(tenant_id) as connection:
-        token_id, secret = api_tokens.create_token(
-            connection, account.id, json_data.name, json_data.scopes, json_data.expires_at
-        )
-        made = api_tokens.get_token(connection, token_id)
+    made, secret = make(json_data)
     return NewTokenOut.model_validate({**vars(made), "token": secret})
 
 
@@ -47,10 +47,40 @@ def create_token(json_data: TokenIn) -> NewTokenOut:
 @people_only
 def revoke_token(token_id: UUID) -> tuple[str, int]:
     """Make a token void, at once and for good."""
+    revoke(token_id)
+    return "", 204
+
+
+def read_tokens() -> list[ApiToken]:
+    """Return the tokens that who asks may see, newest first."""
     account, tenant_id = require_tenant()
     with tenant_scope(tenant_id) as connection:
+        return api_tokens.list_tokens(connection, _whose(account))
+
+
+def make(asked: TokenIn) -> tuple[ApiToken, str]:
+    """Make a token of who asks; return it as it is seen, and itself, to be told once."""
+    with _acting() as (connection, account):
+        token_id, secret = api_tokens.create_token(
+            connection, account.id, asked.name, asked.scopes, asked.expires_at
+        )
+        return api_tokens.get_token(connection, token_id), secret
+
+
+def revoke(token_id: UUID) -> ApiToken:
+    """Make a token void that who asks may revoke; return it. Raises `NotFound`."""
+    with _acting() as (connection, account):
         api_tokens.revoke_token(connection, token_id, _whose(account))
-    return "", 204
+        return api_tokens.get_token(connection, token_id)
+
+
+@contextmanager
+def _acting() -> Iterator[tuple[Connection, Account]]:
+    """Open a transaction in who asks's client and name."""
+    account, tenant_id = require_tenant()
+    with tenant_scope(tenant_id) as connection:
+        acting_as(connection, account.email)
+        yield connection, account
 
 
 def _whose(account: Account) -> UUID | None:

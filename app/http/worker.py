@@ -3,10 +3,12 @@
 A thread reads one request at a time, and gunicorn waits for the rest of it without end: a handful of clients who send
 half a header, or who went off the air in the middle of an upload, would keep every thread. Here a request that does not
 come on is given up: its connection looks closed by the other side, so whatever reads it cleans up as it does then.
-A view may also take a connection away from its thread (`app/http/handover.py`), as streams of events do.
+A view may also take a connection away from its thread (`app/http/handover.py`), as streams of events do. A process that is
+asked to end lets go of those, and of driven work, before it waits for the requests in flight (`app/http/stopping.py`).
 A proxy that reads requests whole before it hands them on is still the better guard against many clients who mean harm.
 """
 
+import os
 import socket
 import struct
 import time
@@ -17,6 +19,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
 from app.http.handover import HandedOver, offered
+from app.http.stopping import SEE_OFF_SECONDS
 
 #: From the first byte of a request to the end of its header.
 HEADER_SECONDS = 15.0
@@ -75,6 +78,23 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().__init__(*args, **kwargs)
         #: The connections that a thread waits for, and until when.
         self._waiting: dict[TConn, float] = {}
+
+    def run(self) -> None:
+        """Serve until asked to end, then let the streams take what was written to them."""
+        super().run()
+        if hub := self._extension("event_hub"):
+            hub.wait_closed(SEE_OFF_SECONDS)
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
+        """Begin or cease to accept; the last time, before gunicorn waits for what is in flight, let go of the rest."""
+        super().set_accept_enabled(enabled)
+        is_ending = not self.alive or self.ppid != os.getppid()
+        if not enabled and is_ending and (stopping := self._extension("stopping")):
+            stopping.let_go(self.wsgi)
+
+    def _extension(self, name: str) -> Any:
+        """Return a part of the application; None where gunicorn serves something else, as when ours could not be loaded."""
+        return getattr(self.wsgi, "extensions", {}).get(name)
 
     def handle(self, conn: TConn) -> Any:
         """Serve what comes on a connection."""

@@ -98,7 +98,7 @@ def test_filters_stand_in_the_address_and_hold_for_what_comes(
     upload("one.csv", "ok-a@filter.example", tags="green", priority="2")
     upload("two.csv", "ok-b@filter.example", tags="blue")
     expect(row(page, "two.csv")).to_be_visible(timeout=PATIENCE_MS)
-    page.get_by_label("Tag").fill("green")
+    page.locator("#filters").get_by_label("Tag").fill("green")
     expect(row(page, "two.csv")).to_have_count(0)
     expect(row(page, "one.csv")).to_be_visible()
     assert "tag=green" in page.url
@@ -107,7 +107,7 @@ def test_filters_stand_in_the_address_and_hold_for_what_comes(
     expect(row(page, "four.csv")).to_be_visible(timeout=PATIENCE_MS)
     assert row(page, "three.csv").count() == 0
     page.reload()
-    expect(page.get_by_label("Tag")).to_have_value("green")
+    expect(page.locator("#filters").get_by_label("Tag")).to_have_value("green")
     expect(row(page, "four.csv")).to_be_visible()
     page.locator("#filters").get_by_label("Priority").select_option("2")
     expect(page.locator("#rows > li")).to_have_count(1)
@@ -138,6 +138,37 @@ def test_chosen_jobs_are_cancelled_together_after_a_question(
     for name in ("bulk-0.csv", "bulk-2.csv"):
         expect(row(page, name).locator(".status")).to_have_text("Cancelled")
     expect(row(page, "bulk-1.csv").locator(".status")).not_to_have_text("Cancelled")
+
+
+def test_many_jobs_are_tagged_and_the_tag_taken_away_again(
+    visitor: Visitor, upload: Upload
+) -> None:
+    page = open_dashboard(visitor, PINE)
+    names = [f"tags-{n}.csv" for n in range(3)]
+    for name in names:
+        upload(name, f"ok-{name}@tags.example", tags="many")
+    visitor.go("/dashboard?tag=many")
+    expect(page.locator("#rows > li")).to_have_count(3)
+    add = page.get_by_role("button", name="Add tag")
+    expect(add).to_be_disabled()
+    page.get_by_label("Choose tags-0.csv").check()
+    page.get_by_label("Choose tags-2.csv").check()
+    add.click()
+    expect(page.locator("#told")).to_contain_text("Write the tag first")
+    word = page.get_by_label("Tag for the chosen jobs")
+    expect(word).to_be_focused()
+    word.fill("<b>spring</b>")
+    add.click()
+    expect(page.locator("#told")).to_contain_text("2 jobs tagged.")
+    for name, has in zip(names, (True, False, True), strict=True):
+        tag = row(page, name).locator(".tag", has_text="<b>spring</b>")
+        expect(tag).to_have_count(1 if has else 0)
+    page.get_by_label("Choose tags-2.csv").check()
+    word.fill("many")
+    page.get_by_role("button", name="Remove tag").click()
+    expect(page.locator("#told")).to_contain_text("1 job untagged.")
+    expect(row(page, "tags-2.csv")).to_have_count(0)
+    expect(page.locator("#rows > li")).to_have_count(2)
 
 
 def test_without_a_stream_the_page_asks_and_goes_over_to_it_later(

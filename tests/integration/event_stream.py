@@ -70,6 +70,16 @@ class Stream:
                 return event
         raise TimeoutError(", ".join(names))
 
+    def is_over(self) -> bool:
+        """Read to the end; tell whether there is one, after whole events, within the patience."""
+        deadline = time.monotonic() + self.patience
+        try:
+            while time.monotonic() < deadline:
+                self.next()
+        except EOFError:
+            return not self._unread
+        return False
+
     def is_quiet(self, seconds: float) -> bool:
         """Tell whether nothing but heartbeats comes for so long."""
         deadline = time.monotonic() + seconds

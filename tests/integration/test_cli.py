@@ -36,6 +36,16 @@ def test_a_tenant_is_added_once(cli: FlaskCliRunner) -> None:
     assert "Acme GmbH" in run(cli, "tenants", "list").output
 
 
+def test_a_name_that_another_client_has_is_told(cli: FlaskCliRunner) -> None:
+    words = ("tenants", "create", "Namesake GmbH", "--slug")
+    assert "look" not in run(cli, *words, "namesake").output
+    said = run(cli, "tenants", "create", " namesake gmbh", "--slug", "namesake-2").output
+    assert "look There is another client with the name namesake gmbh: namesake." in said
+    assert "Tell them apart by the short name, namesake-2." in said
+    again = run(cli, *words, "namesake-2", "--if-missing").output
+    assert "look" not in again, "nothing was made"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -121,6 +121,18 @@ def test_the_api_says_it(operator: Caller, acme: Tenant) -> None:
     assert operator.call("PATCH", f"/api/keys/{key}", json={"enabled": True}).json["warnings"] == []
 
 
+def test_the_api_says_it_of_a_removed_key(operator: Caller, acme: Tenant) -> None:
+    first, last = add(acme), add(acme, "mt_ghi789rst345")
+    add(None, OTHER)
+    answer = operator.delete(f"/api/keys/{first}")
+    assert (answer.status_code, answer.data) == (204, b"")
+    answer = operator.delete(f"/api/keys/{last}")
+    assert (answer.status_code, answer.json) == (200, {"warnings": [f"acme has {TO_PLATFORM}"]})
+    assert operator.delete(f"/api/keys/{last}").status_code == 404
+    described = operator.get("/api/openapi.json").json["paths"]["/api/keys/{key_id}"]["delete"]
+    assert {"200", "204"} <= set(described["responses"])
+
+
 SHARED = "The key …z789 is also in use for the client birch."
 
 

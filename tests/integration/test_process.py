@@ -1,6 +1,7 @@
 """Work driven over HTTP, in an installation without workers: POST /api/enrichment/process, against the simulated providers."""
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -15,6 +16,7 @@ from app.settings import get_settings
 from sandbox.process import RunningSandbox, run_sandbox
 from tasks import dispatcher, driving
 from tasks.routes import router
+from tasks.runtime import runtime
 from tests.conftest import Environment
 from tests.factories import (
     Tenant,
@@ -103,6 +105,36 @@ def test_what_is_not_finished_in_time_is_handed_back_and_goes_on(web: Web, acme:
         assert calls < 12, found
     assert calls > 1
     assert (found["done"], found["failed"]) == (40, 0)
+
+
+@pytest.mark.usefixtures("cron")
+def test_a_list_that_can_not_be_read_in_time_is_left_for_a_longer_call(
+    web: Web, acme: Tenant
+) -> None:
+    ann = web.caller(make_person(acme))
+    job = (ann.upload().json or {})["id"]
+    told = driving.drive(10, 0.0, concurrency=10)
+    assert (told.by_ending, told.has_more) == ({"draining": 1}, True)
+    left = owner_sql(
+        "SELECT concat_ws(' ', status, attempts) FROM chunks WHERE job_id = :j", {"j": job}
+    )
+    assert left == "ready 0"
+    assert owner_sql("SELECT count(*) FROM job_items WHERE job_id = :j", {"j": job}) == 0
+    for _ in range(3):
+        driving.drive(10, 10.0, concurrency=10)
+    found = ann.get(f"/api/enrichment/jobs/{job}").json or {}
+    assert (found["status"], found["done"]) == ("completed", 2)
+
+
+@pytest.mark.usefixtures("cron")
+def test_a_process_that_is_asked_to_end_begins_nothing(
+    web: Web, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(acme, 3)
+    monkeypatch.setattr(runtime, "drain_by", time.monotonic() + 20)
+    told = web.caller().post(PATH, json={"timeout": 10_000}, headers=HEADERS).json or {}
+    assert (told["chunks"], told["has_more"]) == (0, True)
+    assert owner_sql("SELECT status FROM chunks WHERE job_id = :j", {"j": job}) == "ready"
 
 
 @pytest.mark.usefixtures("cron")

@@ -14,6 +14,7 @@ from celery.bin.celery import celery as celery_program
 from app.accounts.cli import tenants_cli, users_cli
 from app.clients.cli import clients_cli
 from app.clients.keys_cli import keys_cli
+from app.clients.tokens_cli import tokens_cli
 from app.settings import Settings
 from routing import queues
 from tasks.queues_command import ADVICE_COLUMNS, COLUMNS, queues_command
@@ -36,6 +37,7 @@ FLASK_GROUPS = {
     "users": users_cli,
     "clients": clients_cli,
     "keys": keys_cli,
+    "tokens": tokens_cli,
 }
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -171,7 +173,7 @@ def test_commands_of_flask_exist() -> None:
         assert words[1:3] == ["--app", "app.factory"], words
         if len(words) > 4:
             check_options(FLASK_GROUPS[words[3]].commands[words[4]], words[5:])
-    short = re.compile(r"(tenants|users|keys) ([a-z]+)")
+    short = re.compile(r"(tenants|users|keys|tokens) ([a-z]+)")
     for word in quoted(read_all()):
         if found := short.fullmatch(word):
             assert found[2] in FLASK_GROUPS[found[1]].commands, word
@@ -254,7 +256,7 @@ def test_every_metric_is_explained_and_alerts_are_rules() -> None:
 
 def metrics_made() -> set[str]:
     """The metrics' names in the code."""
-    shape = r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+|client_\w+))"'
+    shape = r'"(laneway_(?:up|lane_\w+|key_\w+|http_\w+|clients?_\w+|webhook_\w+))"'
     return set(re.findall(shape, read_sources()))
 
 

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import hmac
+import time
 
 import pytest
+from standardwebhooks import Webhook
 
-from app.enrichment.standard_webhooks import TOLERANCE_SECONDS, verify
+from app.enrichment.standard_webhooks import TOLERANCE_SECONDS, verify, verify_any
 
 BODY = b'{"event": "x"}'
 NOW = 1_700_000_000
@@ -80,6 +82,32 @@ def test_nor_another_body_or_another_secret_or_nothing() -> None:
     assert verify(signed(KEY), BODY + b" ", SECRET, now=NOW) is None
     assert verify(signed(b"another"), BODY, SECRET, now=NOW) is None
     assert verify({}, BODY, SECRET, now=NOW) is None
+
+
+def test_while_a_secret_is_changed_both_are_good() -> None:
+    for secret in (KEY, b"the-one-before-it-is"):
+        both = (SECRET, "the-one-before-it-is")
+        assert verify_any(signed(secret), BODY, both, now=NOW) == "msg_1"
+    assert verify_any(signed(b"a-third-one-of-nobody"), BODY, both, now=NOW) is None
+    assert verify_any(signed(KEY), BODY, (), now=NOW) is None
+
+
+def test_the_library_agrees_where_it_can_tell() -> None:
+    """And can't replace ours: it reads bodies as text, and moments as numbers."""
+    now, library = int(time.time()), Webhook(SECRET)
+    for body in (BODY, "ü".encode(), b""):
+        headers = signed(KEY, body=body, at=now)
+        library.verify(body, headers, json_parse=False)
+        assert verify(headers, body, SECRET) == "msg_1"
+    binary = signed(KEY, body=b"\xff", at=now)
+    with pytest.raises(UnicodeDecodeError):
+        library.verify(b"\xff", binary, json_parse=False)
+    assert verify(binary, b"\xff", SECRET) == "msg_1"
+    rewritten = {**signed(KEY, at=now), "webhook-timestamp": f"{now}.0"}
+    library.verify(BODY, rewritten, json_parse=False)
+    assert verify(rewritten, BODY, SECRET) is None
+    with pytest.raises(ValueError, match="unpack"):
+        library.verify(BODY, {**signed(KEY, at=now), "webhook-signature": "v1"})
 
 
 def test_a_name_that_could_be_read_in_two_ways_is_refused() -> None:

@@ -27,6 +27,7 @@ from app.http.live.keeping import keep_viewers
 from app.http.live.listener import Listener
 from app.http.live.reading import read_jobs, read_moving
 from app.http.live.viewer import Viewer
+from app.http.stopping import SEE_OFF_SECONDS
 
 log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.1
@@ -50,6 +51,9 @@ class EventHub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._thread: threading.Thread | None = None
+        #: No stream is taken any more.
+        self.is_closed = False
 
     def count(self, tenant_id: UUID | None = None) -> int:
         """Return how many streams are open, of one client or of all."""
@@ -69,6 +73,17 @@ class EventHub:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asyncio.run_coroutine_threadsafe(self._welcome(head, sock, viewer), self._running_loop())
 
+    def close(self) -> None:
+        """End all streams for good, because the process is about to end: viewers connect again, elsewhere. Does not wait."""
+        self.is_closed = True
+        self.stop()
+
+    def wait_closed(self, seconds: float) -> None:
+        """Wait until the streams have ended, for so long at most."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
     def stop(self) -> None:
         """End all streams and the thread."""
         with self._lock:
@@ -87,9 +102,10 @@ class EventHub:
                 self.audiences, self._tasks = {}, set()
                 self._pid, self._loop = os.getpid(), asyncio.new_event_loop()
                 self._pool = ThreadPoolExecutor(4, "laneway-events")
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._run, args=(self._loop,), name="laneway-events", daemon=True
-                ).start()
+                )
+                self._thread.start()
             return self._loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -103,8 +119,16 @@ class EventHub:
                 viewer.end()
         for task in self._tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(self._see_off())
         loop.close()
+
+    async def _see_off(self) -> None:
+        """Let what was written reach who is there still."""
+        until = asyncio.get_running_loop().time() + SEE_OFF_SECONDS
+        await asyncio.sleep(0)
+        # Viewers tell of their end by leaving their audience, some in no time, some not at all.
+        while self.audiences and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

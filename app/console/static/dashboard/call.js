@@ -39,16 +39,21 @@ export function sure(title, words, yes) {
 const DONE = { retry: "taken up again", cancel: "cancelled", priority: "changed", tag: "tagged", untag: "untagged" };
 const jobs = (n) => `${n} job${n === 1 ? "" : "s"}`;
 
-// One act on many jobs: `which` is {jobIds} or {filter}.
+// One act on many jobs: `which` is {jobIds} or {filter}. Resolves to whether it was taken.
 export async function bulk(action, which, more = {}) {
   try {
     const told = await call("POST", "/bulk", { action, ...which, ...more });
-    if (told.job) return tell(`${jobs(told.matched)}: this is under way as a job of its own, “${told.job.title}”.`);
+    if (told.job) {
+      tell(`${jobs(told.matched)}: this is under way as a job of its own, “${told.job.title}”.`);
+      return true;
+    }
     const reasons = new Map();
     for (const { reason } of told.skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     const lines = [...reasons].map(([reason, n]) => `${jobs(n)} left alone: ${reason}`);
     tell(`${jobs(told.done)} ${DONE[action]}.`, lines.length ? "warn" : "", lines);
+    return true;
   } catch (error) {
     tell(error.message, "bad");
+    return false;
   }
 }

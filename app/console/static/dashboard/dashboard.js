@@ -1,6 +1,6 @@
 // The dashboard: the list, its filters, the drawer and the figures, brought together and kept live.
 
-import { bulk, sure } from "./call.js";
+import { bulk, sure, tell } from "./call.js";
 import { eventsUrl } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { begin } from "./figures.js";
@@ -28,8 +28,8 @@ function onPicked(picked) {
 }
 
 async function act(action, which, more) {
-  await bulk(action, which, more);
-  list.picked.clear();
+  // What was refused is still chosen, to be tried with other words.
+  if (await bulk(action, which, more)) list.picked.clear();
   await list.load().catch(() => {});
 }
 
@@ -37,10 +37,21 @@ acts.addEventListener("click", async (event) => {
   const action = event.target.closest("button[data-act]")?.dataset.act;
   const jobIds = [...list.picked];
   if (!action || !jobIds.length) return;
+  if (action === "tag" || action === "untag") return retag(action);
   const n = `${jobIds.length} job${jobIds.length === 1 ? "" : "s"}`;
   if (action === "cancel" && !(await sure(`Cancel ${n}?`, "What has an answer keeps it. The rest is not done.", `Cancel ${n}`))) return;
   await act(action, { jobIds });
 });
+const tag = document.getElementById("bulk-tag");
+tag.addEventListener("keydown", (event) => { if (event.key === "Enter" && list.picked.size) retag("tag"); });
+
+async function retag(action) {
+  const words = tag.value.trim();
+  if (words) return act(action, { jobIds: [...list.picked] }, { tag: words });
+  tag.focus();
+  tell("Write the tag first, then choose whether it is added or removed.", "warn");
+}
+
 document.getElementById("bulk-priority").addEventListener("change", async ({ target }) => {
   const priority = Number(target.value);
   target.value = "";
