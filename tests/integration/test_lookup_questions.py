@@ -10,7 +10,7 @@ from app.enrichment.memory import Question, read_kept
 from app.enrichment.notes import Attempt
 from app.enrichment.record import record_with_attempts
 from app.enrichment.waits import Over
-from app.jobs.lease import Recorded
+from app.jobs.records import Recorded
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
