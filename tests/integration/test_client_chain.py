@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskCliRunner
+from sqlalchemy import text
 
 from app.clients.setting_rules import check_settings
+from app.db.scope import system_scope
 from app.errors import InvalidInput
 from tests.factories import Tenant, make_person, owner_sql
 from tests.integration.clients_api_world import a_client, an_operator, history
@@ -124,3 +126,13 @@ def test_it_is_set_on_the_clients_page(web: Web, acme: Tenant) -> None:
 def test_the_rules_take_nothing_but_a_chain(chain: object) -> None:
     with pytest.raises(InvalidInput):
         check_settings({"enrichment_chain": chain})
+
+
+def test_what_the_history_says_of_the_order_was_done(web: Web, acme: Tenant) -> None:
+    """It said so, and the row stayed as it was."""
+    told = {"t": acme.id, "s": '{"enrichment_cheapest_first": true}'}
+    with system_scope() as connection:
+        changes = connection.execute(text("SELECT client_set(:t, CAST(:s AS jsonb))"), told)
+        assert changes.scalar_one() == {"enrichment_cheapest_first": [False, True]}
+    order = "SELECT enrichment_cheapest_first FROM tenants WHERE id = :t"
+    assert owner_sql(order, {"t": acme.id}) is True

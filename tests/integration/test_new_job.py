@@ -115,6 +115,29 @@ def test_a_job_is_its_clients_alone(acme: Tenant) -> None:
         assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 0
 
 
+def test_nobody_makes_a_job_in_the_name_of_another_clients_person(acme: Tenant) -> None:
+    other = make_tenant()
+    for person in (make_person(other), make_person(role="operator")):
+        with pytest.raises(DBAPIError, match="a person of its own client"):
+            submit_alone(acme.id, addresses(1, created_by=person.id))
+    count = "SELECT count(*) FROM jobs WHERE tenant_id = :t"
+    assert owner_sql(count, {"t": acme.id}) == 0
+    ann = make_person(acme)
+    job = submit_alone(acme.id, addresses(1, created_by=ann.id))
+    assert job is not None
+    assert job.created_by == ann.email
+
+
+def test_who_is_in_a_clients_scope_makes_no_job_of_another(acme: Tenant) -> None:
+    other = make_tenant()
+    with (
+        pytest.raises(DBAPIError, match="its own client's scope"),
+        tenant_scope(acme.id) as connection,
+    ):
+        submit(connection, other.id, addresses(1))
+    assert owner_sql("SELECT count(*) FROM jobs WHERE tenant_id = :t", {"t": other.id}) == 0
+
+
 def test_nothing_is_made_for_a_client_that_has_changed(acme: Tenant) -> None:
     with tenant_scope(acme.id) as connection:
         version = client_version(connection)

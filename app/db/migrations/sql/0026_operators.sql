@@ -1,4 +1,4 @@
--- As in 0005, and the chain of look-up providers beside the other settings.
+-- As in 0005, and the chain of look-up providers and its order beside the other settings.
 CREATE OR REPLACE FUNCTION client_set(p_tenant uuid, p_settings jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -11,7 +11,8 @@ BEGIN
     v_after := jsonb_populate_record(v_before, p_settings - ARRAY['id', 'slug', 'created_at']);
     UPDATE tenants SET name = v_after.name, weight = v_after.weight, max_in_flight = v_after.max_in_flight,
         max_in_flight_per_job = v_after.max_in_flight_per_job, key_policy = v_after.key_policy,
-        fallback_after_seconds = v_after.fallback_after_seconds, enrichment_chain = v_after.enrichment_chain
+        fallback_after_seconds = v_after.fallback_after_seconds, enrichment_chain = v_after.enrichment_chain,
+        enrichment_cheapest_first = v_after.enrichment_cheapest_first
     WHERE id = p_tenant;
     SELECT coalesce(jsonb_object_agg(b.key, jsonb_build_array(b.value, a.value)), '{}') INTO v_changes
     FROM jsonb_each(to_jsonb(v_before)) b JOIN jsonb_each(to_jsonb(v_after)) a USING (key) WHERE a.value IS DISTINCT FROM b.value;
