@@ -16,7 +16,7 @@ from flask.json.provider import DefaultJSONProvider
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.db.refusals import GAVE_WAY, overtaken
 from app.errors import LanewayError
@@ -95,11 +95,12 @@ def _from_http(error: HTTPException) -> Problem:
         retry_after = int(limit.limit.get_expiry())
         return Problem(status, code, title, f"The limit is {limit.limit}.", retry_after)
     detail = error.description or title
-    # What the framework says in these cases is about browsers, proxies and spelling.
-    if status == 400 and request.is_json:
+    # What the framework says in these cases is about browsers, proxies and spelling; what is more special says more itself.
+    is_unread = type(error) is BadRequest
+    if is_unread and request.is_json:
         detail = "The body is empty or not valid JSON."
     elif (
-        status == 400
+        is_unread
         and request.path.startswith("/api/")
         and not request.mimetype.startswith(_FORMS)
     ):

@@ -31,7 +31,7 @@ SEND_SECONDS = 60
 
 
 class BadChunks(BadRequest, InvalidChunkSize):  # type: ignore[misc] # gunicorn has no types
-    """A chunked body that can't be read: 400 for the application, and for gunicorn where that reads on."""
+    """A chunked body that can't be read: 400 for the application, and the end of the connection where gunicorn reads on."""
 
     description = "The body's chunks are not well-formed."
 
@@ -121,6 +121,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             conn.close = _leave_open
             handed.take(socket.socket(fileno=conn.sock.detach()))
             return False
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what went wrong with a request, unless it has its answer."""
+        if isinstance(exc, BadChunks):
+            # The application answers these itself. Here they are of a body that it did not read, as where nobody may call:
+            # the connection is closed, because a second answer would be taken for the next request's.
+            self.log.debug("The rest of a body was not well-formed.")
+            return
+        super().handle_error(req, client, addr, exc)
 
     def murder_pending(self) -> None:
         """Close what is overdue; gunicorn's loop asks once a second."""

@@ -69,6 +69,38 @@ Transfer-Encoding: chunked
     assert (status, document["code"]) == (400, "bad_request")
 
 
+@pytest.mark.parametrize("form", ["application/json", "application/octet-stream"])
+def test_what_is_read_as_it_comes_in_broken_chunks(port: int, form: str) -> None:
+    head = f"POST /api/enrichment/webhook?provider=apollo HTTP/1.1\r\nHost: web\r\nContent-Type: {form}\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n"
+    status, document = exchange(port, head.encode() + b"zz\r\nx\r\n")
+    assert (status, document["code"]) == (400, "bad_request")
+    assert document["detail"] == "The body's chunks are not well-formed."
+
+
+@pytest.mark.parametrize("path", ["/api/enrichment/jobs", "/api/uploads", "/api/clients"])
+def test_who_may_not_call_has_one_answer_whatever_the_body_is_like(port: int, path: str) -> None:
+    """The rest of the body is found broken after the answer, on a connection that a proxy may use for others."""
+    head = f"POST {path} HTTP/1.1\r\nHost: web\r\nContent-Type: application/json\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n"
+    for chunk in (b"zz\r\nx\r\n", b"1\r\nxxx\r\n"):
+        status, document = exchange(port, head.encode() + chunk)
+        assert (status, document["code"]) == (401, "unauthenticated")
+
+
+def test_a_body_that_nobody_read_is_no_request(port: int) -> None:
+    inner = b"GET /api/health/ready HTTP/1.1\r\nHost: web\r\n\r\n"
+    head = b"POST /api/enrichment/jobs HTTP/1.1\r\nHost: web\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(inner)
+    after = b"GET /api/nothing HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(head + inner + after)
+        answer = b""
+        while piece := client.recv(65_536):
+            answer += piece
+    assert [part.split()[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"401", b"404"]
+
+
 def test_json_deeper_than_python_can_follow(port: int) -> None:
     body = b"[" * 100_000
     head = b"POST /api/auth/login HTTP/1.1\r\nHost: web\r\nConnection: close\r\n"
