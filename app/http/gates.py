@@ -37,7 +37,9 @@ def register(app: Flask) -> None:
 
 
 def _go_through() -> None:
-    if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+    if request.method == "OPTIONS" and getattr(
+        request.url_rule, "provide_automatic_options", False
+    ):
         # Flask answers with the methods, and no view is called: browsers ask so before they send a token.
         return
     view = current_app.view_functions.get(request.endpoint or "")

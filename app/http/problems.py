@@ -99,11 +99,7 @@ def _from_http(error: HTTPException) -> Problem:
     is_unread = type(error) is BadRequest
     if is_unread and request.is_json:
         detail = "The body is empty or not valid JSON."
-    elif (
-        is_unread
-        and request.path.startswith("/api/")
-        and not request.mimetype.startswith(_FORMS)
-    ):
+    elif is_unread and request.path.startswith("/api/") and not request.mimetype.startswith(_FORMS):
         status, (code, title) = 415, _NAMES[415]
         detail = "Send the body as JSON, with the header `Content-Type: application/json`."
     elif status == 404 and request.path.startswith("/api/"):
