@@ -150,7 +150,7 @@ def test_anything_that_a_provider_says_of_the_company_is_company_data(name: str)
 
 
 def guide(closed: str = "") -> Guide:
-    session = cast(aiohttp.ClientSession, None)
+    session = cast("aiohttp.ClientSession", None)
     providers = {"apollo": Apollo(session), "hunter": Hunter(session)}
     found = Guide(providers, Memory({}), uuid4(), lambda _: None)
     if closed:
