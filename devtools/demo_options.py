@@ -112,12 +112,22 @@ def load_secrets(home: Path, emails: tuple[str, ...]) -> Secrets:
         raise SetupError(f"{path} is another version's. Remove it to start afresh.") from None
 
 
+#: What may be set for the demo: it opens calls of the API that are shut without, and leads nowhere by itself.
+PASSED_ON = {
+    "LOG_LEVEL",
+    "CRON_SECRET",
+    "APOLLO_WEBHOOK_SECRET",
+    "CLEARBIT_WEBHOOK_SECRET",
+    "HUNTER_WEBHOOK_SECRET",
+}
+
+
 def base_environment() -> dict[str, str]:
-    """Return the runner's environment without a single setting of Laneway's but the log level.
+    """Return the runner's environment without the settings of Laneway, but for `PASSED_ON`.
 
     The demo must never meet real keys, real providers or another database by accident.
     """
-    dropped = {name.upper() for name in Settings.model_fields} - {"LOG_LEVEL"}
+    dropped = {name.upper() for name in Settings.model_fields} - PASSED_ON
     dropped |= {"PYTHONHOME", "PYTHONSAFEPATH"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

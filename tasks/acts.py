@@ -11,8 +11,10 @@ from sqlalchemy import Connection, text
 
 from app.db.scope import system_scope, tenant_scope
 from app.jobs import lease as ledger
+from app.jobs import records
 from app.jobs.acts import Act, act_on
-from app.jobs.lease import Lease, Outcome
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome
 from app.jobs.release import recall
 from app.settings import get_settings
 from tasks.presence import WORKER_ID
@@ -70,7 +72,7 @@ def _do_item(lease: Lease, item_no: int, job_id: UUID, act: Act, seconds: float)
     """Act on one job and record it; return whether the whole was cancelled meanwhile."""
     with tenant_scope(lease.tenant_id) as connection:
         outcome = _outcome(item_no, act_on(connection, job_id, act))
-        kept = ledger.record(connection, lease, [outcome], seconds=seconds)
+        kept = records.record(connection, lease, [outcome], seconds=seconds)
         if not kept.held:
             raise _LeaseLost
         return kept.cancel

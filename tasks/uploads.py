@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.db.scope import pauses_allowed, tenant_scope
 from app.errors import LanewayError
 from app.jobs import lease as ledger
+from app.jobs import records
 from app.jobs.lease import Lease
 from app.settings import get_settings
 from app.uploads.ingest import Ingested, Interrupted, load_list, settle_list
@@ -115,7 +116,7 @@ def _ingest(lease: Lease) -> Ingested:
                 must_go=lambda: runtime.seconds_left < settle,
             )
         # Locks the chunk (chunks before jobs, as everywhere) and sees whether it is still ours and still wanted.
-        kept = ledger.record(connection, lease, [], seconds=settings.lease_seconds)
+        kept = records.record(connection, lease, [], seconds=settings.lease_seconds)
         if not kept.held or kept.cancel:
             raise LeaseLost(cancelled=kept.held)
         ingested = settle_list(
@@ -135,7 +136,7 @@ def _leads(lease: Lease) -> LeadsWanted | None:
 
 def _refuse(lease: Lease, message: str) -> str:
     with tenant_scope(lease.tenant_id) as connection:
-        kept = ledger.record(connection, lease, [], seconds=get_settings().lease_seconds)
+        kept = records.record(connection, lease, [], seconds=get_settings().lease_seconds)
         if not kept.held:
             return "lost"
         connection.execute(_FAIL, {"job": lease.job_id, "error": message})
@@ -155,7 +156,7 @@ def _renewed(lease: Lease) -> Iterator[None]:
                 with tenant_scope(lease.tenant_id) as connection:
                     # Never waits for the chunk's lock: who holds it has just renewed, or is taking it away.
                     connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
-                    ledger.record(connection, lease, [], seconds=seconds)
+                    records.record(connection, lease, [], seconds=seconds)
             except DBAPIError as error:
                 log.warning(
                     "lease_not_renewed", chunk_id=lease.chunk_id, error=type(error.orig).__name__

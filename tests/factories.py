@@ -19,7 +19,9 @@ from app.accounts.users import Role
 from app.db.engine import owner_engine
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
-from app.jobs.lease import Lease, Outcome
+from app.jobs import records
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome
 from app.jobs.submit import create_job, cut_chunks
 
 PASSWORD = "correct horse battery"
@@ -184,7 +186,7 @@ def record(
         for item, verdict in answers.items()
     ]
     with tenant_scope(tenant.id) as c:
-        assert ledger.record(c, lease, outcomes, seconds=600).held
+        assert records.record(c, lease, outcomes, seconds=600).held
 
 
 def finish(tenant: Tenant, lease: Lease) -> None:

@@ -7,18 +7,10 @@ from flask import redirect, render_template
 from flask.typing import ResponseReturnValue
 
 from app.console.frame import pages
+from app.console.job_names import KINDS
 from app.console.sign_in import home_of
 from app.http.auth import require_account
 
-#: Type of a job -> what people call it.
-KINDS = {
-    "email_validation": "Verification",
-    "single_lead_enrichment": "One lead",
-    "batch_lead_enrichment": "Leads",
-    "company_data_update": "Companies",
-    "social_profile_discovery": "Profiles",
-    "bulk": "Bulk act",
-}
 #: Tabs: (status, label); those that people look for first.
 TABS = (
     ("", "All"),

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from app.clients.change_words import event_in_words
+from app.console.job_names import job_name
 from app.console.words import FIELDS, PROVIDERS, VERDICTS, verdicts_of, who
 
 NOTHING = "\N{EN DASH}"
@@ -163,6 +164,7 @@ def register_filters(app: Flask) -> None:
         windows,
         verdicts_of,
         who,
+        job_name,
     )
     app.jinja_env.filters.update({filter_.__name__: filter_ for filter_ in filters})
     words: dict[str, Any] = {

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from app.enrichment.course import Course
 from app.enrichment.lookup import Kind, Person
-from app.jobs.lease import Outcome
+from app.jobs.records import Outcome
 
 #: `provider` of an outcome that no provider had a part in.
 NOBODY = "laneway"

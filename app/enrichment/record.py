@@ -10,7 +10,8 @@ from app.db.scope import statement_cursor
 from app.enrichment.late_answers import take_kept
 from app.enrichment.notes import Attempt, any_shared, encode_notes, write_notes
 from app.enrichment.waits import Over, Wait, add_waits, close_waits, lock_requests
-from app.jobs.lease import Lease, Outcome, Recorded, record_values
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome, Recorded, record_values
 
 #: In the driver's own words, as `app.jobs.lease` has its own.
 _RECORD = """

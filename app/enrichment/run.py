@@ -28,7 +28,8 @@ from app.enrichment.record import record_with_attempts, write_record
 from app.enrichment.tools import EnrichmentTools
 from app.enrichment.waiting import Waiting
 from app.enrichment.waits import Over
-from app.jobs.lease import Lease, Outcome
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome
 from app.provider_errors import ProviderError
 from app.work.ending import Ending
 from app.work.run import ChunkRun, take_chunk

@@ -8,8 +8,6 @@ with a session that changes something must carry the page's token as well. Views
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -28,12 +26,12 @@ from app.accounts.users import (
 )
 from app.db.scope import statement_scope, system_scope
 from app.errors import Forbidden, Unauthenticated
+from app.http import gates
+from app.http.gates import gate
 from app.http.limits import check_bad_token, count_tenant
 from app.http.security import guard, is_unsafe
 from app.settings import get_settings
 
-P = ParamSpec("P")
-R = TypeVar("R")
 login_manager = LoginManager()
 
 
@@ -219,44 +217,32 @@ def require_tenant() -> tuple[Account, UUID]:
     return account, account.tenant_id
 
 
-def signed_in(view: Callable[P, R]) -> Callable[P, R]:
-    """Let only people in who have signed in."""
-
-    @wraps(view)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        require_account()
-        _check_scope()
-        return view(*args, **kwargs)
-
-    return checked
+def _check_signed_in() -> None:
+    require_account()
+    _check_scope()
 
 
-def people_only(view: Callable[P, R]) -> Callable[P, R]:
-    """Let only people in who have signed in themselves: no token makes tokens."""
-
-    @wraps(view)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        require_account()
-        if g.get("scopes") is not None:
-            raise Forbidden("A token can't do this; sign in yourself.")
-        return view(*args, **kwargs)
-
-    return checked
+def _check_person() -> None:
+    require_account()
+    if g.get("scopes") is not None:
+        raise Forbidden("A token can't do this; sign in yourself.")
 
 
-def for_operators(view: Callable[P, R]) -> Callable[P, R]:
-    """Let only operators of the installation in."""
+def _check_operator() -> None:
+    if not require_account().is_operator or g.get("scopes") is not None:
+        raise Forbidden("Only operators of this installation see this.")
 
-    @wraps(view)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not require_account().is_operator or g.get("scopes") is not None:
-            raise Forbidden("Only operators of this installation see this.")
-        return view(*args, **kwargs)
 
-    return checked
+#: Let only people in who have signed in, and programs whose token has the scope.
+signed_in = gate(_check_signed_in)
+#: Let only people in who have signed in themselves: no token makes tokens.
+people_only = gate(_check_person)
+#: Let only operators of the installation in.
+for_operators = gate(_check_operator)
 
 
 def register(app: Flask) -> None:
     """Put sessions in place, and `account` into every template of a view that asked who it is."""
     login_manager.init_app(app)
+    gates.register(app)
     app.context_processor(lambda: {"account": g.get("account")})

@@ -35,7 +35,8 @@ def count_up(strategy: RateLimiter, limit: RateLimitItem, *names: str) -> tuple[
     # In this process's memory while Redis is away.
     strategy.hit(limit, *names)
     key = limit.key_for(*names)
-    return store.get(key), max(1, math.ceil(store.get_expiry(key) - time.time()))
+    # The window may have ended since it was counted.
+    return max(1, store.get(key)), max(1, math.ceil(store.get_expiry(key) - time.time()))
 
 
 @lru_cache(maxsize=8)

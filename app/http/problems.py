@@ -27,6 +27,8 @@ DATABASE_RETRY_SECONDS = 5
 #: SQLSTATE classes that mean "ask again" (PostgreSQL, appendix A): connection, shutdown, resources, serialisation.
 _PASSING = ("08", "57P", "53", "40", "55P03", "57014")
 _PYDANTIC_PREFIX = "Value error, "
+#: Bodies that are read by fields: what is wrong with them is not their type.
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _NAMES = {
     400: ("bad_request", "The request can't be read"),
     401: ("unauthenticated", "Sign in first"),
@@ -93,9 +95,21 @@ def _from_http(error: HTTPException) -> Problem:
         retry_after = int(limit.limit.get_expiry())
         return Problem(status, code, title, f"The limit is {limit.limit}.", retry_after)
     detail = error.description or title
+    # What the framework says in these cases is about browsers, proxies and spelling.
     if status == 400 and request.is_json:
-        # What the framework says here is about browsers and proxies.
-        detail = "The body is not valid JSON."
+        detail = "The body is empty or not valid JSON."
+    elif (
+        status == 400
+        and request.path.startswith("/api/")
+        and not request.mimetype.startswith(_FORMS)
+    ):
+        status, (code, title) = 415, _NAMES[415]
+        detail = "Send the body as JSON, with the header `Content-Type: application/json`."
+    elif status == 404 and request.path.startswith("/api/"):
+        detail = (
+            "There is nothing at this address. Check the path, and that an id in it is one that the API gave: "
+            "/api/docs lists all paths."
+        )
     return Problem(status, code, title, detail, retry_after, headers=headers)
 
 

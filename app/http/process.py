@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import request
 
 from app.errors import NotFound, Unauthenticated
+from app.http.gates import gate
 from app.http.health import health_answer
 from app.http.models import HealthOut
 from app.http.models_process import DrivenOut, ProcessIn
@@ -15,6 +16,15 @@ from app.settings import get_settings
 process = APIBlueprint("process", __name__, url_prefix="/api/enrichment/process", tag="Operation")
 
 
+def _check_secret() -> None:
+    secret = get_settings().cron_secret
+    if secret is None:
+        raise NotFound("CRON_SECRET is not set, so work is driven by workers only.")
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
+        raise Unauthenticated("Send CRON_SECRET as `Authorization: Bearer …`.")
+
+
 @process.post("")
 @process.input(ProcessIn, location="json")
 @process.output(DrivenOut)
@@ -22,13 +32,13 @@ process = APIBlueprint("process", __name__, url_prefix="/api/enrichment/process"
     security="cron",
     responses={401: "Not the secret.", 404: "CRON_SECRET is not set.", 503: "A server is away."},
 )
+@gate(_check_secret)
 def drive_work(json_data: ProcessIn) -> DrivenOut:
     """Run ready work in this process, up to `maxJobs` chunks and `timeout` ms; safe beside workers and other calls.
 
     A chunk is a small job whole, or a part of a large one. Chunks of a queue that a live worker serves are left to it, because
     it may have keys of its own. What is not finished in time goes on at the next call.
     """
-    _check_secret()
     # Loads Celery and the tasks, which the pages can do without.
     from celery_config import celery_app  # noqa: PLC0415
     from tasks.driving import drive  # noqa: PLC0415
@@ -53,12 +63,3 @@ def drive_work(json_data: ProcessIn) -> DrivenOut:
 def show_process_health() -> tuple[HealthOut, int, dict[str, str]]:
     """Say whether work could be driven now."""
     return health_answer()
-
-
-def _check_secret() -> None:
-    secret = get_settings().cron_secret
-    if secret is None:
-        raise NotFound("CRON_SECRET is not set, so work is driven by workers only.")
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
-        raise Unauthenticated("Send CRON_SECRET as `Authorization: Bearer …`.")

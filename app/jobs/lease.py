@@ -5,16 +5,13 @@ was changed, the job was cancelled), nothing is written and the caller is told s
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg2
-from sqlalchemy import Connection, Engine, text
-
-from app.db.scope import statement_cursor, tenant_scope
+from sqlalchemy import Connection, text
 
 
 @dataclass(frozen=True)
@@ -39,31 +36,6 @@ class Lease:
     max_attempts: int | None
     #: item_no -> (attempts so far, not before, last reason)
     retries: dict[int, tuple[int, float, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The answer for one item. `is_failure`: no verdict could be had, and the row may be retried."""
-
-    item_no: int
-    verdict: str
-    code: str | None
-    message: str | None
-    mx: str | None
-    provider: str
-    checked_at: datetime
-    is_failure: bool = False
-    #: What else is known, as JSON: the fields found of a lead.
-    data: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What came of a record: `held` False means the chunk is another's and nothing was written."""
-
-    held: bool
-    cancel: bool
-    recorded: int
 
 
 _TAKE = text("""
@@ -94,16 +66,6 @@ _FOUND = text("""
       AND NOT EXISTS (SELECT 1 FROM job_results r WHERE r.job_id = f.job_id AND r.item_no = f.item_no)
     ORDER BY f.item_no
 """)
-#: In the driver's own words: workers say it all the time, and SQLAlchemy's reading of a text costs as much as sending it.
-_RECORD = """
-    SELECT held, cancel, recorded FROM ledger_record(%s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb))
-"""
-_RECORD_FOR = """
-    SELECT held, cancel, recorded FROM ledger_record_for(%s, %s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb))
-"""
-_encode_outcomes = json.JSONEncoder(
-    default=datetime.isoformat, check_circular=False, separators=(",", ":")
-).encode
 _FINISH = text("SELECT ledger_finish(:chunk, :fence, :status)")
 _PUT_BACK = text(
     "SELECT ledger_put_back(:chunk, :fence, :run_at, CAST(:retries AS jsonb), :waits_for)"
@@ -167,61 +129,6 @@ def pending_items(connection: Connection, lease: Lease) -> list[tuple[int, str]]
         {"job_id": lease.job_id, "first": lease.first_item, "last": lease.last_item},
     )
     return [(row.item_no, row.email) for row in rows]
-
-
-def record(
-    connection: Connection,
-    lease: Lease,
-    outcomes: Sequence[Outcome],
-    *,
-    seconds: float,
-    retries: Mapping[int, tuple[int, float, str]] | None = None,
-) -> Recorded:
-    """Record outcomes once each and renew the lease for `seconds`; with no outcomes it only renews."""
-    row = connection.exec_driver_sql(
-        _RECORD, record_values(lease, outcomes, seconds, retries)
-    ).one()
-    return Recorded(held=row.held, cancel=bool(row.cancel), recorded=row.recorded)
-
-
-def record_alone(
-    lease: Lease,
-    outcomes: Sequence[Outcome],
-    *,
-    seconds: float,
-    retries: Mapping[int, tuple[int, float, str]] | None = None,
-    engine: Engine | None = None,
-) -> Recorded:
-    """Do as `record` in a transaction of its own, in one exchange with the server instead of five.
-
-    Raises `SQLAlchemyError` as the others do: where it fails it is said once more in the usual way, which is harmless,
-    because what was recorded is not recorded again.
-    """
-    values = record_values(lease, outcomes, seconds, retries)
-    try:
-        with statement_cursor(engine) as cursor:
-            cursor.execute(_RECORD_FOR, (str(lease.tenant_id), *values))
-            held, cancel, recorded = cursor.fetchone()
-    except psycopg2.Error:
-        with tenant_scope(lease.tenant_id, engine) as connection:
-            return record(connection, lease, outcomes, seconds=seconds, retries=retries)
-    return Recorded(held=held, cancel=bool(cancel), recorded=recorded)
-
-
-def record_values(
-    lease: Lease,
-    outcomes: Sequence[Outcome],
-    seconds: float,
-    retries: Mapping[int, tuple[int, float, str]] | None,
-) -> tuple[Any, ...]:
-    """Return what `ledger_record` is told, in its order."""
-    return (
-        lease.chunk_id,
-        lease.fence,
-        seconds,
-        _encode_outcomes([vars(outcome) for outcome in outcomes]) if outcomes else None,
-        None if retries is None else json.dumps(retries),
-    )
 
 
 def finish(connection: Connection, lease: Lease, status: str = "done") -> bool:

@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from app.jobs import lease as ledger
-from app.jobs.lease import Lease, Outcome, pending_items
+from app.jobs.lease import Lease, pending_items
+from app.jobs.records import Outcome
 from app.provider_errors import ProviderError
 from app.verification.provider import Answer
 from app.verification.tools import VerificationTools

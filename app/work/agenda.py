@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from app.jobs.lease import Outcome
+from app.jobs.records import Outcome
 from app.provider_errors import ProviderError, policy_of
 from app.settings import Settings
 from app.work.retries import backoff_seconds

@@ -17,7 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.db.scope import tenant_scope
 from app.jobs import lease as ledger
-from app.jobs.lease import Lease, Outcome, Recorded
+from app.jobs import records
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome, Recorded
 from app.work.tools import Tools
 
 log = structlog.get_logger(__name__)
@@ -88,13 +90,15 @@ class Recorder:
 
             def write() -> Recorded:
                 if not notes:
-                    return ledger.record_alone(self._lease, batch, seconds=seconds, retries=retries)
+                    return records.record_alone(
+                        self._lease, batch, seconds=seconds, retries=retries
+                    )
                 if self._record_noted is not None:
                     told = {"seconds": seconds, "retries": retries}
                     if (kept := self._record_noted(self._lease, batch, notes, **told)) is not None:
                         return kept
                 with tenant_scope(self._lease.tenant_id) as connection:
-                    kept = ledger.record(
+                    kept = records.record(
                         connection, self._lease, batch, seconds=seconds, retries=retries
                     )
                     self._write(connection, kept, notes)
@@ -145,7 +149,7 @@ class Recorder:
 
             def write() -> tuple[str | None, int]:
                 with tenant_scope(self._lease.tenant_id) as connection:
-                    kept = ledger.record(connection, self._lease, batch, seconds=seconds)
+                    kept = records.record(connection, self._lease, batch, seconds=seconds)
                     self._write(connection, kept, notes)
                     if not kept.held:
                         return None, 0

@@ -22,6 +22,7 @@ from app.db.scope import tenant_scope
 from app.departures import departed
 from app.errors import Misconfigured
 from app.jobs import lease as ledger
+from app.jobs import records
 from app.jobs.lease import Lease
 from app.provider_errors import KeyEffect, ProviderError, policy_of
 from app.work.agenda import Agenda
@@ -128,7 +129,7 @@ class ChunkRun(ABC, Generic[Item]):
         raise NotImplementedError
 
     #: Records outcomes with their notes in one statement, where the kind of work has one (`Recorder`).
-    record_noted: ClassVar[Callable[..., ledger.Recorded | None] | None] = None
+    record_noted: ClassVar[Callable[..., records.Recorded | None] | None] = None
 
     def _ending(self) -> Ending:
         """Decide how a run ends that still holds its lease."""
@@ -282,7 +283,7 @@ class ChunkRun(ABC, Generic[Item]):
             if reason := self._reason_to_halt(kept):
                 self._halt(reason)
 
-    def _reason_to_halt(self, kept: ledger.Recorded) -> str | None:
+    def _reason_to_halt(self, kept: records.Recorded) -> str | None:
         drain_by = self._tools.drain_by()
         if not kept.held:
             return "lost"

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from app.crypto import encrypt
 from app.enrichment.lookup import Kind
-from app.enrichment.submit import Order, Wish, create_lookup_job
+from app.enrichment.submit import Wish, lookup_params
+from app.jobs.new_job import NewJob, submit
 from app.settings import get_settings
 from tests.chaos.harness import CLIENT, Stage
 from tests.chaos.waiting import wait_for
@@ -190,15 +191,18 @@ class Lookups:
 def _create(
     connection: Connection, leads: Sequence[Any], chain: Sequence[str], max_retries: int
 ) -> UUID:
-    return create_lookup_job(
-        connection,
+    settings = get_settings().model_copy(update={"enrichment_chain": list(chain)})
+    params = lookup_params(connection, Wish([Kind.EMAIL]), settings)
+    job = NewJob(
         "batch_lead_enrichment",
+        "enrich",
         leads,
-        Wish([Kind.EMAIL]),
-        Order(max_retries=max_retries),
-        settings=get_settings().model_copy(update={"enrichment_chain": list(chain)}),
-        created_by=None,
+        settings.chunk_rows,
+        max_retries=max_retries,
+        params=params,
     )
+    tenant = connection.execute(text("SELECT laneway_tenant()")).scalar_one()
+    return submit(connection, tenant, job).id
 
 
 def _questions(call: dict[str, Any]) -> list[Question]:

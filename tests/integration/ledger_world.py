@@ -11,9 +11,11 @@ from sqlalchemy import Connection, Engine, text
 
 from app.db.scope import system_scope, tenant_scope
 from app.jobs import lease as ledger
+from app.jobs import records
 from app.jobs import release as releasing
 from app.jobs.ids import new_job_id
-from app.jobs.lease import Lease, Outcome
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome
 from app.jobs.submit import create_job, cut_chunks
 
 
@@ -106,9 +108,9 @@ class World:
             lease = ledger.take(c, chunk.chunk_id, chunk.fence, worker=self.worker, seconds=seconds)
             return lease and (lease, [no for no, _ in ledger.pending_items(c, lease)])
 
-    def record(self, lease: Lease, outcomes: list[Outcome]) -> ledger.Recorded:
+    def record(self, lease: Lease, outcomes: list[Outcome]) -> records.Recorded:
         with tenant_scope(lease.tenant_id, self.app) as c:
-            return ledger.record(c, lease, outcomes, seconds=60)
+            return records.record(c, lease, outcomes, seconds=60)
 
     def finish(self, lease: Lease, status: str = "done") -> bool:
         with tenant_scope(lease.tenant_id, self.app) as c:

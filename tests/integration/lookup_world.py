@@ -16,8 +16,9 @@ from app.enrichment.lookup import Kind
 from app.enrichment.memory import Memory
 from app.enrichment.providers import build_all
 from app.enrichment.run import run_chunk
-from app.enrichment.submit import Order, Wish, create_lookup_job, normal_lead
+from app.enrichment.submit import Wish, lookup_params, normal_lead
 from app.enrichment.tools import EnrichmentTools
+from app.jobs.new_job import NewJob, submit
 from app.jobs.release import Released
 from app.settings import Settings, get_settings
 from app.work.key_usage import KeyUsage
@@ -51,7 +52,7 @@ class Lookups:
         *leads: Mapping[str, str],
         wanted: Sequence[Kind] = (Kind.EMAIL,),
         chain: Sequence[str] = ("apollo", "hunter"),
-        order: Order | None = None,
+        max_retries: int = 3,
         tenant: str = "acme",
         costs: Mapping[str, float] | None = None,
         **wish: Any,
@@ -60,15 +61,16 @@ class Lookups:
             update={"enrichment_chain": list(chain), "enrichment_costs": dict(costs or {})}
         )
         with self.world.scope(tenant) as c:
-            return create_lookup_job(
-                c,
+            params = lookup_params(c, Wish(wanted, **wish), settings)
+            job = NewJob(
                 "batch_lead_enrichment",
+                "enrich",
                 leads,
-                Wish(wanted, **wish),
-                order or Order(),
-                settings=settings,
-                created_by=None,
+                settings.chunk_rows,
+                max_retries=max_retries,
+                params=params,
             )
+            return submit(c, self.world.tenants[tenant], job).id
 
     @asynccontextmanager
     async def tools(self, settings: Settings) -> AsyncIterator[EnrichmentTools]:

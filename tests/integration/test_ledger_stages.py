@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.scope import tenant_scope
-from app.jobs import control
+from app.jobs import control, records
 from app.jobs import lease as ledger
 from app.jobs.lease import Lease
 from app.jobs.release import Released
@@ -43,7 +43,7 @@ def submit(world: World, rows: int = 2, size: int = 10, max_retries: int | None 
 def find(world: World, lease: Lease, *items: int) -> None:
     """Note finds of a chunk, as its worker does between two records."""
     with tenant_scope(lease.tenant_id, world.app) as c:
-        assert ledger.record(c, lease, [], seconds=60).held
+        assert records.record(c, lease, [], seconds=60).held
         for item in items:
             c.execute(
                 text("""INSERT INTO lookup_finds (job_id, item_no, email, data)

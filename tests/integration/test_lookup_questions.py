@@ -9,9 +9,8 @@ import pytest
 from app.enrichment.memory import Question, read_kept
 from app.enrichment.notes import Attempt
 from app.enrichment.record import record_with_attempts
-from app.enrichment.submit import Order
 from app.enrichment.waits import Over
-from app.jobs.lease import Recorded
+from app.jobs.records import Recorded
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
@@ -72,7 +71,7 @@ def test_a_short_throttle_is_waited_for_and_nobody_else_asked(lookups: Lookups) 
 
 
 def test_too_fast_spends_no_attempt(lookups: Lookups) -> None:
-    job = lookups.submit(lead("throttled2", "x"), chain=("apollo",), order=Order(max_retries=0))
+    job = lookups.submit(lead("throttled2", "x"), chain=("apollo",), max_retries=0)
     for _ in range(6):
         if lookups.world.job(job)["status"] == "completed":
             break

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.enrichment.submit import Order, normal_lead
+from app.enrichment.submit import normal_lead
 from app.jobs import control
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
@@ -52,7 +52,7 @@ def test_a_lead_that_its_provider_fails_at_takes_no_other_with_it(
     lookups: Lookups, word: str, code: str
 ) -> None:
     good = [lead(f"found-{n}", str(n)) for n in range(9)]
-    job = lookups.submit(lead(word, "bad"), *good, chain=("apollo",), order=Order(max_retries=0))
+    job = lookups.submit(lead(word, "bad"), *good, chain=("apollo",), max_retries=0)
     assert lookups.run(chunk_concurrency=1) == ["done"]
     rows = lookups.results(job)
     bad = rows.pop("bad")

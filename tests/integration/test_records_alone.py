@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.db import engine as engines
-from app.jobs import lease as ledger
+from app.jobs import records
 from app.jobs.lease import Lease
 from routing import queues
 from tests.integration.ledger_world import World, answer, totals_agree
@@ -26,12 +26,12 @@ def lease_of(world: World, slug: str, rows: int = 10) -> Lease:
 def test_it_writes_what_a_record_writes_and_leaves_no_client_behind(world: World) -> None:
     lease = lease_of(world, "acme")
     answers = [answer(1), answer(2, "invalid"), answer(3, "unknown", failure=True)]
-    told = ledger.record_alone(
+    told = records.record_alone(
         lease, answers, seconds=60, retries={4: (1, 0.0, "busy")}, engine=world.app
     )
-    assert told == ledger.Recorded(held=True, cancel=False, recorded=3)
-    again = ledger.record_alone(lease, answers[:2], seconds=60, engine=world.app)
-    assert again == ledger.Recorded(held=True, cancel=False, recorded=0), "each row once"
+    assert told == records.Recorded(held=True, cancel=False, recorded=3)
+    again = records.record_alone(lease, answers[:2], seconds=60, engine=world.app)
+    assert again == records.Recorded(held=True, cancel=False, recorded=0), "each row once"
     (chunk,) = world.rows("SELECT done_items, failed_items, counts, retries FROM chunks")
     assert chunk == {
         "done_items": 3,
@@ -51,7 +51,7 @@ def test_another_clients_chunk_and_another_fence_get_nothing(world: World) -> No
     strange = replace(lease, chunk_id=other.chunk_id, fence=other.fence, job_id=other.job_id)
     stale = replace(lease, fence=lease.fence + 1)
     for each in (strange, stale):
-        told = ledger.record_alone(each, [answer(1)], seconds=60, engine=world.app)
+        told = records.record_alone(each, [answer(1)], seconds=60, engine=world.app)
         assert not told.held
     assert world.rows("SELECT 1 FROM job_results") == []
 
@@ -59,10 +59,10 @@ def test_another_clients_chunk_and_another_fence_get_nothing(world: World) -> No
 def test_a_running_chunk_is_written_without_a_new_entry_in_any_index(world: World) -> None:
     lease = lease_of(world, "acme", rows=40)
     # The first record is the one that says since when there is progress.
-    ledger.record_alone(lease, [answer(1)], seconds=60, engine=world.app)
+    records.record_alone(lease, [answer(1)], seconds=60, engine=world.app)
     hot, updated = written(world)
     for n in range(2, 32):
-        ledger.record_alone(lease, [answer(n)], seconds=60, engine=world.app)
+        records.record_alone(lease, [answer(n)], seconds=60, engine=world.app)
     hot, updated = (
         after - before for after, before in zip(written(world), (hot, updated), strict=True)
     )
@@ -114,7 +114,7 @@ def test_connections_that_ended_while_they_rested_are_noticed(
     monkeypatch.setattr(engines, "REST_SECONDS", 0.0)
     lease = lease_of(world, "acme")
     end_connections(world.owner)
-    assert ledger.record_alone(lease, [answer(1)], seconds=60, engine=world.app).recorded == 1
+    assert records.record_alone(lease, [answer(1)], seconds=60, engine=world.app).recorded == 1
 
 
 def test_one_that_ended_in_use_fails_once_and_takes_the_others_with_it(
@@ -126,5 +126,5 @@ def test_one_that_ended_in_use_fails_once_and_takes_the_others_with_it(
         pass
     end_connections(world.owner)
     with pytest.raises(OperationalError):
-        ledger.record_alone(lease, [answer(1)], seconds=60, engine=world.app)
-    assert ledger.record_alone(lease, [answer(1)], seconds=60, engine=world.app).recorded == 1
+        records.record_alone(lease, [answer(1)], seconds=60, engine=world.app)
+    assert records.record_alone(lease, [answer(1)], seconds=60, engine=world.app).recorded == 1

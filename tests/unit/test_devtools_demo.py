@@ -86,10 +86,12 @@ def test_nothing_of_the_callers_settings_reaches_the_demo(monkeypatch: pytest.Mo
     monkeypatch.setenv("MAILTESTER_API_KEYS", "a-real-key")
     monkeypatch.setenv("DATABASE_URL", "postgresql://production/db")
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("CRON_SECRET", "drive-me")
     environment = base_environment()
     assert "MAILTESTER_API_KEYS" not in environment
     assert "DATABASE_URL" not in environment
     assert environment["LOG_LEVEL"] == "DEBUG"
+    assert environment["CRON_SECRET"] == "drive-me"
 
 
 def test_the_demo_has_two_clients_on_the_shared_lane_and_keys_of_both_speeds() -> None:

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.jobs.lease import Lease, Outcome, Recorded
+from app.jobs.lease import Lease
+from app.jobs.records import Outcome, Recorded
 from app.work.recorder import Recorder
 from app.work.tools import Tools
 

@@ -6,6 +6,9 @@ const page = document.getElementById("dashboard");
 export const api = page.dataset.api;
 export const statuses = JSON.parse(page.dataset.statuses);
 export const kinds = JSON.parse(page.dataset.kinds);
+
+// As app/console/job_names.py says it.
+export const nameOf = (job) => job.title || `${kinds[job.kind] ?? job.kind}, untitled`;
 export const jobPage = (id) => page.dataset.page + id;
 export const eventsUrl = page.dataset.events;
 export const rows = (n) => `${number(n)} row${n === 1 ? "" : "s"}`;

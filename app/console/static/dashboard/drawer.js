@@ -4,7 +4,7 @@ import { number, percent } from "../format.js";
 import { ask } from "../poll.js";
 import { call, sure, tell } from "./call.js";
 import { rows, timeline } from "./course.js";
-import { ENDED, rows as countRows, api, draw, el, icon, jobPage, kinds, lane, status, when } from "./dom.js";
+import { ENDED, rows as countRows, api, draw, el, icon, jobPage, kinds, lane, nameOf, status, when } from "./dom.js";
 
 const TIMELINE_MS = 1_500;
 const dialog = document.getElementById("drawer");
@@ -34,7 +34,7 @@ export class Drawer {
     const facts = [["Type", kinds[job.kind] ?? job.kind], ["Priority", String(job.priority)], ["Made", when(job.created_at)], ["By", job.created_by ?? "–"], ["Tags", job.tags.join(", ") || "–"], ["Queue", job.lane ?? "–"],
       ...(job.scheduled_for ? [["Not before", when(job.scheduled_for)]] : []), ...(job.max_retries == null ? [] : [["Attempts a row", String(job.max_retries + 1)]])];
     body.replaceChildren(
-      el("div", { class: "head tight" }, el("h2", { id: "drawer-title" }, job.title || "Untitled list"), el("button", { type: "button", class: "small-button", onclick: () => dialog.close() }, "Close")),
+      el("div", { class: "head tight" }, el("h2", { id: "drawer-title" }, nameOf(job)), el("button", { type: "button", class: "small-button", onclick: () => dialog.close() }, "Close")),
       el("div", { class: "figure" }, state, reach), bar, why, acts,
       el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
       el("h3", {}, "Course"), turns, el("h3", {}, "Rows"), this.chooser(job), items);

@@ -1,7 +1,7 @@
 // One line of the list: made once, then only what differs is changed, so that focus and choice stay.
 
 import { number } from "../format.js";
-import { draw, el, kinds, lane, status, when } from "./dom.js";
+import { draw, el, kinds, lane, nameOf, status, when } from "./dom.js";
 
 export class Row {
   constructor(job, { onOpen, onPick }) {
@@ -24,7 +24,7 @@ export class Row {
   show(job) {
     const before = this.job;
     this.job = job;
-    const title = job.title || "Untitled list";
+    const title = nameOf(job);
     if (this.title.textContent !== title) {
       this.title.textContent = title;
       this.pick.setAttribute("aria-label", `Choose ${title}`);
