@@ -73,7 +73,7 @@ def test_a_company_that_nobody_can_be_asked_about_is_not_found(
     ann: Caller, lookups: Lookups, kind: str, missing: str, known: dict[str, str]
 ) -> None:
     row = look_up(ann, lookups, kind, known)
-    assert row["verdict"] == "not_found"
+    assert (row["verdict"], row["code"]) == ("not_found", "nobody_to_ask")
     assert row["message"].startswith(f"Not found: {missing}. Apollo needs an e-mail")
     assert row["data"] == {"fields": {}, "providers": SKIPPED}
     assert lookups.sandbox.summary()["calls"] == 0
