@@ -81,11 +81,12 @@ class Apollo:
         is_asked = fields.get("run_waterfall_email") or fields.get("reveal_phone_number")
         if not is_asked:
             return {}
-        people = [
+        rows = (
             _late(question, fate, fields)
             for question, fate in paired
             if fate.kind in {"found", "later"}
-        ]
+        )
+        people = [row for row in rows if row is not None]
         request_id = int(_digest(json.dumps(fields, sort_keys=True))[:12], 16)
         if people:
             body = {"status": "success", "request_id": request_id, "people": people}
@@ -123,12 +124,13 @@ def _person(question: Question, fate: Fate) -> dict[str, Any] | None:
     if fate.kind in {"miss", "nobody"}:
         return None
     email = None if fate.kind == "later" else question.found_email
+    first, last = question.names
     person: dict[str, Any] = {
         "id": _digest(question.subject),
-        "first_name": question.first_name,
-        "last_name": question.last_name,
-        "name": f"{question.first_name} {question.last_name}".strip(),
-        "linkedin_url": "http://www.linkedin.com/in/somebody",
+        "first_name": first,
+        "last_name": last,
+        "name": f"{first} {last}".strip(),
+        "linkedin_url": question.linkedin_url or "http://www.linkedin.com/in/somebody",
         "title": "Head of Sales",
         "email": email,
         "email_status": {"found": "verified", "low": "extrapolated"}.get(fate.kind, "unavailable"),
@@ -152,13 +154,14 @@ def _person(question: Question, fate: Fate) -> dict[str, Any] | None:
     return person
 
 
-def _late(question: Question, fate: Fate, fields: dict[str, Any]) -> dict[str, Any]:
+def _late(question: Question, fate: Fate, fields: dict[str, Any]) -> dict[str, Any] | None:
+    """What the first answer had not; None where it had all that was asked for."""
     row: dict[str, Any] = {"id": _digest(question.subject), "status": "success"}
-    if fields.get("run_waterfall_email") and fate.kind == "later":
+    if fields.get("run_waterfall_email") and fate.kind == "later" and not question.email:
         row["emails"] = [{"email": question.found_email, "email_status": "verified"}]
     if fields.get("reveal_phone_number"):
         row["phone_numbers"] = [{"raw_number": "+49 151 000", "sanitized_number": "+4915112345678"}]
-    return row
+    return row if len(row) > 2 else None
 
 
 def _headers(visit: Visit) -> dict[str, str]:

@@ -17,6 +17,7 @@ A number makes the trouble pass: `flaky2-` is HTTP 500 twice and then found, `th
 may have its own: `apollo.miss-hunter.found-`.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +41,9 @@ _CALL_KINDS: Final = frozenset(
 )
 _PASSING: Final = {"flaky": "error500", "throttled": "throttled", "later": "later"}
 _NUMBERED: Final = re.compile(r"(flaky|throttled|later|slow)(\d{1,6})")
+_NOT_LOCAL: Final = re.compile(r"[^a-z0-9.-]")
+#: Of a part of a domain (RFC 1035); what stands before an e-mail's @ may be one longer.
+MAX_LABEL: Final = 63
 _SHARES: Final = ((0.70, "found"), (0.80, "low"), (1.0, "miss"))
 
 
@@ -66,14 +70,26 @@ class Question:
         """The company's domain, made up from its name where only that was said."""
         if self.domain or self.email:
             return self.domain or self.email.rpartition("@")[2]
-        return "".join(c for c in self.company.lower() if c.isalnum() and c.isascii()) + ".example"
+        said = self.company or " ".join(self.names)
+        label = "".join(c for c in said.lower() if c.isalnum() and c.isascii())[:MAX_LABEL]
+        # Of a name in another script nothing is left; the vendors know its domain all the same.
+        return f"{label or hashlib.blake2b(said.encode(), digest_size=6).hexdigest()}.example"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """First and last name; of a profile's address alone, the words of its last part."""
+        if self.first_name or self.last_name or not self.linkedin_url:
+            return self.first_name, self.last_name
+        words = self.linkedin_url.rstrip("/").rpartition("/")[2].split("-")
+        return words[0].title(), " ".join(words[1:]).title()
 
     @property
     def found_email(self) -> str:
         """The e-mail that the vendors know."""
-        parts = (self.first_name or "info", self.last_name)
-        local = ".".join(part for part in parts if part).lower()
-        return self.email or f"{re.sub(r'[^a-z0-9.-]', '', local) or 'info'}@{self.host}"
+        first, last = self.names
+        parts = [_NOT_LOCAL.sub("", part.lower()).strip(".-") for part in (first or "info", last)]
+        local = re.sub(r"\.{2,}", ".", ".".join(part for part in parts if part))
+        return self.email or f"{local[:MAX_LABEL].rstrip('.') or 'info'}@{self.host}"
 
 
 @dataclass(frozen=True, slots=True)

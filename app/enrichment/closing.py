@@ -1,5 +1,6 @@
 """What a lead's course comes to, as the outcome of its row, with words for people."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -64,7 +65,10 @@ def failed(item_no: int, code: str, why: str, course: Course | None = None) -> O
 
 
 def unasked(item_no: int, course: Course) -> Outcome:
-    """Return the outcome of a lead that nobody could be asked about, or whose question was refused."""
+    """Return the outcome of a lead that nobody could be asked about, or whose question was refused.
+
+    Of a company by itself it is an answer, which no retry changes: whoever can be asked knows people only.
+    """
     if "refused" in course.answers.values():
         return failed(
             item_no,
@@ -79,6 +83,9 @@ def unasked(item_no: int, course: Course) -> Outcome:
         why = "Nothing is known of this lead: send its name and company, its e-mail or its LinkedIn address."
         return failed(item_no, "nothing_known", why, course)
     why = " ".join(course.skipped.values()) or "No provider could be asked."
+    if course.is_out_of_reach:
+        why = f"{_sentence(course)} {why}"
+        return replace(answered(item_no, course), code="nobody_to_ask", message=why)
     return failed(item_no, "nobody_to_ask", why, course)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 from app.enrichment.lookup import FIELDS, Finding, Kind, Lookup, Person
 from app.provider_errors import ProviderError
 
-#: What shows that a kind was found: the first of these that is there. Without one of them the kind is still wanted.
+#: What shows that a kind was found: the first of these that is there. Without one of them the kind is still wanted. That the
+#: client itself told one will do as well, but not of the company: its name says where to look, and is no company data.
 PRINCIPAL: Mapping[Kind, tuple[str, ...]] = {
     Kind.EMAIL: ("email",),
-    Kind.COMPANY: ("company", "domain", "company_industry"),
+    Kind.COMPANY: tuple(name for name, kind in FIELDS.items() if kind is Kind.COMPANY),
     Kind.SOCIAL: ("linkedin_url", "twitter_url"),
     Kind.PHONE: ("phone", "company_phone"),
     Kind.PERSON: ("position", "full_name", "location"),
@@ -37,6 +38,8 @@ class Course:
     failures: dict[str, ProviderError] = field(default_factory=dict)
     #: Provider -> why it was gone round.
     skipped: dict[str, str] = field(default_factory=dict)
+    #: Those of them that can't be asked by what is known, whatever keys there are.
+    unable: set[str] = field(default_factory=set)
     #: What follows from the findings, kept until there are others (only `answer` adds some).
     _missing: frozenset[Kind] | None = field(default=None, init=False, repr=False)
     _questions: dict[frozenset[Kind], Lookup | None] = field(
@@ -84,6 +87,7 @@ class Course:
         """Begin another attempt: who failed or had nothing to give may be asked."""
         self.failures.clear()
         self.skipped.clear()
+        self.unable.clear()
 
     @property
     def waits_for(self) -> str | None:
@@ -97,6 +101,15 @@ class Course:
             not self.missing
             or bool(self.findings)
             or any(said in ("found", "miss") for said in self.answers.values())
+        )
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether a company is wanted that is known by name or domain, and nobody of the chain can be asked by that."""
+        return (
+            Kind.COMPANY in self.missing
+            and self.lookup.person.has_company
+            and self.unable.issuperset(self.chain)
         )
 
     @property
@@ -124,9 +137,10 @@ class Course:
             if found is not None:
                 return found.score is None or found.score >= self.min_score
             return bool(self.lookup.person.email)
-        return any(
-            name in self.findings or getattr(self.lookup.person, name, "")
-            for name in PRINCIPAL[kind]
+        if any(name in self.findings for name in PRINCIPAL[kind]):
+            return True
+        return kind is not Kind.COMPANY and any(
+            getattr(self.lookup.person, name, "") for name in PRINCIPAL[kind]
         )
 
     def _asks_for(self, wanted: frozenset[Kind]) -> Lookup:

@@ -113,7 +113,8 @@ class Guide:
 
     def soonest(self, lead: Course) -> Throttled | None:
         """Return which of the keys that a lead went round has something to give first; None: it went round none."""
-        waits = [self._closed[name] for name in lead.skipped if name in self._closed]
+        held_up = (name for name in lead.skipped if name in self._closed)
+        waits = [self._closed[name] for name in held_up if name not in lead.unable]
         return min(waits, key=lambda throttled: throttled.wait_seconds, default=None)
 
     def _step(self, item_no: int, course: Course) -> Step | None:
@@ -127,10 +128,12 @@ class Guide:
             if kept is not None and kept.is_still(name, lookup) and name not in self._closed:
                 return kept
             needs = provider.needs(lookup) if lookup else f"{name} does not find what is wanted."
-            if name in self._closed:
-                course.skipped[name] = _CLOSED[self._closed[name].reason]
-            elif lookup is None or needs is not None:
+            # First: a key that comes would help nothing, so it must not be waited for.
+            if lookup is None or needs is not None:
                 course.skipped[name] = needs or ""
+                course.unable.add(name)
+            elif name in self._closed:
+                course.skipped[name] = _CLOSED[self._closed[name].reason]
             else:
                 question = Question(self._tenant_id, name, lookup.identity)
                 places = 1 if (item_no, name) in self._alone else provider.max_batch

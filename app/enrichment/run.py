@@ -61,6 +61,8 @@ def _load(connection: Connection, lease: Lease) -> tuple[Plan, Leads]:
 class EnrichmentRun(ChunkRun[Course | Unreadable]):
     """One lease of a chunk of leads."""
 
+    goal = "answer"
+
     def __init__(
         self, tools: EnrichmentTools, lease: Lease, plan: Plan, leads: Leads, *, asked_at: float
     ) -> None:

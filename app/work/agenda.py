@@ -24,7 +24,7 @@ class Agenda(Generic[Item]):
     """The open items of one lease, by number. `retries` is what earlier leases left; it is kept true for the next.
 
     `now` is the database's clock (epoch seconds): other hosts' leases read the moments that this one leaves.
-    `max_attempts` None: as the settings say.
+    `max_attempts` None: as the settings say. `goal` is what an attempt is to bring, for people.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Agenda(Generic[Item]):
         settings: Settings,
         *,
         max_attempts: int | None = None,
+        goal: str = "verdict",
         now: Callable[[], float],
     ) -> None:
         self.items = dict(items)
@@ -41,6 +42,7 @@ class Agenda(Generic[Item]):
         self.is_changed = False
         self._settings = settings
         self._max_attempts = max_attempts or settings.item_max_attempts
+        self._goal = goal
         self._now = now
         moment = now()
         self.due = deque(no for no in self.items if self._not_before(no) <= moment)
@@ -71,7 +73,7 @@ class Agenda(Generic[Item]):
             self._later.add(item_no)
             return None
         tries = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
-        return f"No verdict {tries}: {error.message}"
+        return f"No {self._goal} {tries}: {error.message}"
 
     def seconds_to_next(self) -> float:
         """Return how long until the nearest item that waits is due."""

@@ -87,6 +87,9 @@ class ChunkRun(ABC, Generic[Item]):
     `slice`, `draining`, `abandoned`, `retry`, `throttled`, `limits_unavailable`.
     """
 
+    #: What an attempt is to bring, in the words of a result without it.
+    goal = "verdict"
+
     def __init__(
         self, tools: Tools, lease: Lease, items: Mapping[int, Item], *, asked_at: float
     ) -> None:
@@ -98,6 +101,7 @@ class ChunkRun(ABC, Generic[Item]):
             lease.retries,
             tools.settings,
             max_attempts=lease.max_attempts,
+            goal=self.goal,
             now=self._clock.epoch,
         )
         self._recorder = Recorder(

@@ -116,6 +116,25 @@ def test_apollo_is_not_asked_to_search_on_where_nobody_can_be_called(
     assert running.summary()["callbacks"] == {}
 
 
+@pytest.mark.parametrize("words", [("found",), ("low",), ("found", "low", "miss")])
+def test_apollo_does_not_call_about_what_it_has_told_already(
+    running: RunningSandbox, words: tuple[str, ...]
+) -> None:
+    async def conversation(
+        session: aiohttp.ClientSession, url: str, calls: "asyncio.Queue[web.BaseRequest]"
+    ) -> None:
+        client = Apollo(session, base_url=running.url)
+        lookups = [ask(word, "email") for word in words]
+        outcomes = await client.look_up(lookups, KEY, callback_url=url)
+        assert [answer_of(outcome).pending for outcome in outcomes] == [None] * len(words)
+        # The vendor calls in order: what comes first is about the one that was announced.
+        (later,) = await client.look_up([ask("later", "email")], KEY, callback_url=url)
+        body = json.loads(await (await next_call(calls)).read())
+        assert [row["id"] for row in body["people"]] == [answer_of(later).pending]
+
+    listen(conversation)
+
+
 def test_clearbit_signs_what_it_tells_later(running: RunningSandbox) -> None:
     async def conversation(
         session: aiohttp.ClientSession, url: str, calls: "asyncio.Queue[web.BaseRequest]"

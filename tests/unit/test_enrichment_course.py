@@ -1,17 +1,22 @@
 """One lead's way: which of two values stays, when the search ends, what the next provider is told, what it comes to."""
 
 from datetime import UTC, datetime
+from typing import cast
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from app.enrichment import closing
 from app.enrichment.course import Course
-from app.enrichment.guide import Step
-from app.enrichment.lookup import Finding, Kind, Lookup
+from app.enrichment.guide import Guide, Step
+from app.enrichment.lookup import FIELDS, Finding, Kind, Lookup
 from app.enrichment.memory import Memory, Question, Remembered
+from app.enrichment.providers.apollo import Apollo
+from app.enrichment.providers.hunter import Hunter
 from app.enrichment.reading import read_error
 from app.provider_errors import Rejected, Throttled, Unavailable
+from routing.key_pool import Throttled as Blocked
 
 NOW = datetime.now(UTC)
 CHAIN = ("apollo", "hunter")
@@ -122,3 +127,74 @@ def test_a_question_is_made_once_until_something_new_is_known() -> None:
     asked = lead.question(finds)
     assert asked is not None
     assert (asked.wanted, asked.person.email) == ({Kind.SOCIAL}, "anna@acme.example")
+
+
+def industry() -> dict[str, Finding]:
+    return {"company_industry": Finding("company_industry", "retail", "apollo", None, NOW)}
+
+
+@pytest.mark.parametrize("known", [{}, {"company": "Acme"}, {"company": "Acme", "domain": ""}])
+def test_a_company_that_the_client_named_is_not_found(known: dict[str, str]) -> None:
+    lead = course(Kind.COMPANY, **known)
+    assert lead.missing == {Kind.COMPANY}
+    assert lead.next_provider() == "apollo"
+    lead.answer("apollo", "found", industry())
+    assert (lead.next_provider(), lead.verdict) == (None, "found")
+
+
+@pytest.mark.parametrize("name", [n for n, kind in FIELDS.items() if kind is Kind.COMPANY])
+def test_anything_that_a_provider_says_of_the_company_is_company_data(name: str) -> None:
+    lead = course(Kind.COMPANY)
+    lead.answer("apollo", "found", {name: Finding(name, "x", "apollo", None, NOW)})
+    assert not lead.missing
+
+
+def guide(closed: str = "") -> Guide:
+    session = cast("aiohttp.ClientSession", None)
+    providers = {"apollo": Apollo(session), "hunter": Hunter(session)}
+    found = Guide(providers, Memory({}), uuid4(), lambda _: None)
+    if closed:
+        found.close(closed, Blocked(NOW, "no_keys", 60))
+    return found
+
+
+@pytest.mark.parametrize("closed", ["", "apollo"])
+def test_a_company_that_nobody_can_be_asked_about_is_not_found_and_waits_for_no_key(
+    closed: str,
+) -> None:
+    way = guide(closed)
+    lead = course(Kind.COMPANY, first_name="", last_name="")
+    assert way.next_step(1, lead, note=lambda _: None) is None
+    assert way.soonest(lead) is None
+    outcome = closing.unasked(1, lead)
+    assert (outcome.verdict, outcome.code, outcome.is_failure) == (
+        "not_found",
+        "nobody_to_ask",
+        False,
+    )
+    assert outcome.data
+    assert set(outcome.data["providers"]) == {"apollo", "hunter"}
+
+
+def test_a_provider_that_could_be_asked_is_waited_for() -> None:
+    way, lead = (
+        guide("apollo"),
+        course(Kind.COMPANY, full_name="Anna", last_name="", email="a@b.example"),
+    )
+    assert way.next_step(1, lead, note=lambda _: None) is None
+    assert way.soonest(lead) is not None
+    assert not lead.is_out_of_reach
+
+
+def test_a_person_that_nobody_can_be_asked_about_stays_unknown() -> None:
+    lead = course(Kind.EMAIL, first_name="", last_name="")
+    assert guide().next_step(1, lead, note=lambda _: None) is None
+    outcome = closing.unasked(1, lead)
+    assert (outcome.verdict, outcome.is_failure) == ("unknown", True)
+
+
+def test_a_refused_question_about_a_company_is_no_answer() -> None:
+    lead = course(Kind.COMPANY)
+    lead.answer("apollo", "refused", {})
+    lead.skipped["hunter"] = "no"
+    assert closing.unasked(1, lead).code == "provider_rejected"

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from app.enrichment.normal_forms import normal_domain, normal_email
 from sandbox.people import Question, decide
 
 
@@ -43,6 +44,29 @@ def test_trouble_with_a_number_passes() -> None:
         assert kinds(Question(last_name=f"{word}-Lee"), 3) == [kind, kind, "found"]
     slow = decide(Question(last_name="slow250-Lee"), 1)
     assert (slow.kind, slow.slow_ms) == ("found", 250)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(linkedin_url="https://linkedin.example/in/morgan-sketch"),
+        Question(linkedin_url="https://linkedin.example/"),
+        Question("Ann", "Lee", company="株式会社"),
+        Question("株式", "Lee", company="Shop"),
+        Question("Ann", "Lee Jr.", company="Shop"),
+        Question("J. R.", ". Lee", company="Shop"),
+        Question("A" * 60, "Lee", company="A very long name " * 9),
+    ],
+)
+def test_what_the_vendors_know_makes_sense_of_whoever_is_asked_about(question: Question) -> None:
+    assert normal_email(question.found_email) == question.found_email
+    assert normal_domain(question.host) == question.host
+
+
+def test_a_profile_tells_the_name_where_nothing_else_does() -> None:
+    profile = "https://linkedin.example/in/morgan-de-sketch/"
+    assert Question(linkedin_url=profile).names == ("Morgan", "De Sketch")
+    assert Question("Ann", "Lee", linkedin_url=profile).names == ("Ann", "Lee")
 
 
 def test_the_record_names_the_person_however_it_was_asked() -> None:
