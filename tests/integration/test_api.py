@@ -97,7 +97,7 @@ def test_lanes_and_keys_for_operators(web: Web, acme: Tenant, person: Person) ->
         ("PUT", JOBS, 405, "method_not_allowed"),
         ("GET", f"{JOBS}/not-an-id", 404, "not_found"),
         ("GET", JOBS, 401, "unauthenticated"),
-        ("POST", "/api/auth/login", 400, "bad_request"),
+        ("POST", "/api/auth/login", 415, "unsupported_media_type"),
     ],
 )
 def test_every_error_is_a_problem_document(
