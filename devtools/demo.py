@@ -81,7 +81,7 @@ def serve(options: Options, terminal: Terminal) -> None:
             client_id = prepare_data(options, secrets, servers, environment)
         supervisor = stack.enter_context(Supervisor())
         services = Services(options, secrets, environment, sandbox_port)
-        with terminal.step("Web, three workers, Beat, Flower and the provider's simulator"):
+        with terminal.step("Web, five workers, Beat, Flower and the provider's simulator"):
             start_services(options, services, client_id, supervisor)
 
         worker_names = {worker.name for worker in services.workers(client_id)}
