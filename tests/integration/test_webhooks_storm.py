@@ -137,8 +137,8 @@ def test_a_storm(receiver: Receiver, tenant: Tenant) -> None:
     for thread in enders:
         thread.join()
     deadline = time.monotonic() + SECONDS
-    while left() and time.monotonic() < deadline:
-        storm.over.wait(0.1)
+    while not storm.over.wait(0.1) and left() and time.monotonic() < deadline:
+        pass
     storm.end()
     assert storm.errors == []
     assert left() == 0

@@ -170,11 +170,20 @@ def deliver(rule: AddressRule = HERE) -> list[str]:
     return asyncio.run(run_all(release(), rule))
 
 
+#: Locked as the product does: an endpoint's chunk, the endpoint, its deliveries; one endpoint in a transaction.
+MAKE_DUE = """
+    SELECT 1 FROM chunks c JOIN webhook_endpoints e ON e.job_id = c.job_id WHERE e.id = :e FOR UPDATE OF c;
+    UPDATE webhook_endpoints SET not_before = NULL WHERE id = :e;
+    UPDATE webhook_deliveries SET next_at = now() WHERE endpoint_id = :e AND status = 'pending';
+    UPDATE chunks c SET run_at = now() FROM webhook_endpoints e
+    WHERE e.id = :e AND c.job_id = e.job_id AND c.status = 'ready';
+"""
+
+
 def make_due() -> None:
     """Let the time of every waiting attempt and every rest of an endpoint be over."""
-    owner_sql("UPDATE webhook_deliveries SET next_at = now() WHERE status = 'pending'")
-    owner_sql("UPDATE webhook_endpoints SET not_before = NULL")
-    owner_sql("UPDATE chunks SET run_at = now() WHERE status = 'ready' AND kind = 'deliver'")
+    for endpoint in owner_sql("SELECT coalesce(json_agg(id), '[]') FROM webhook_endpoints"):
+        owner_sql(MAKE_DUE, {"e": endpoint})
 
 
 def deliveries(endpoint: UUID) -> list[dict[str, Any]]:
