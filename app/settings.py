@@ -61,7 +61,8 @@ class Settings(BaseSettings):
     database_role: str = "laneway_app"
     #: Migrations give that role this password and let it log in.
     database_app_password: SecretStr | None = None
-    database_pool_size: int = Field(default=10, ge=1)
+    #: Connections that a process keeps: the web's sixteen threads, and what runs beside them.
+    database_pool_size: int = Field(default=20, ge=1)
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Where provider limits are kept; a second Redis if wished. Default: REDIS_URL.
     rate_limit_redis_url: str | None = None

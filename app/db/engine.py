@@ -45,14 +45,18 @@ def _act_as(role: str) -> Any:
     return on_connect
 
 
-def make_engine(url: str, *, role: str | None, pool_size: int = 10) -> Engine:
-    """Create an engine; `role` is what each connection acts as (None: the login itself)."""
+def make_engine(url: str, *, role: str | None, pool_size: int = 20) -> Engine:
+    """Create an engine; `role` is what each connection acts as (None: the login itself).
+
+    `pool_size` connections are kept, once they were needed. What needs more at once opens another each time, which costs both
+    sides milliseconds: so it should be as many as the process has threads that use it.
+    """
     engine = create_engine(
         normalise_url(url),
         # An error's text goes to the log; people's addresses and passwords' hashes must not.
         hide_parameters=True,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=max(2, pool_size // 4),
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
