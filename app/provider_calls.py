@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import orjson
 
 from app.provider_errors import Unavailable
 
@@ -106,12 +107,20 @@ async def open_ahead(session: aiohttp.ClientSession, root_url: str) -> None:
 def read_object(body: bytes) -> dict[str, object]:
     """Parse a JSON object. Raises `Unavailable` without repeating the body."""
     try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = _parse_leniently(body)
     if not isinstance(parsed, dict):
         raise Unavailable("The answer is not the JSON that was expected.")
     return parsed
+
+
+def _parse_leniently(body: bytes) -> object:
+    """Parse what is not quite JSON, as with a NaN in it: an answer that was paid for is not lost for that. None: it can't be."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def parse_header(value: str | None) -> int | None:

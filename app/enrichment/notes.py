@@ -3,13 +3,13 @@
 Written in the transaction of the outcomes, under the same fence: what a lost lease asked is not written.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, text
 
 AttemptOutcome = Literal["found", "miss", "pending", "refused", "error", "skipped"]
@@ -99,14 +99,9 @@ def any_shared(attempts: Iterable[Attempt]) -> bool:
 
 def encode_notes(notes: Iterable[Note]) -> str:
     """Return notes of one kind as JSON; what is not said of one is left out."""
-    return _encode([_fields(note) for note in notes])
+    return orjson.dumps([_fields(note) for note in notes]).decode()
 
 
 def _fields(note: Note) -> dict[str, Any]:
     fields = ((name, getattr(note, name)) for name in type(note).__slots__)
     return {name: value for name, value in fields if value is not None and value is not False}
-
-
-_encode = json.JSONEncoder(
-    default=datetime.isoformat, check_circular=False, separators=(",", ":")
-).encode

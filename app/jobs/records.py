@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 import psycopg2
 from sqlalchemy import Connection, Engine
 
@@ -48,9 +49,6 @@ _RECORD = """
 _RECORD_FOR = """
     SELECT held, cancel, recorded FROM ledger_record_for(%s, %s, %s, %s, CAST(%s AS json), CAST(%s AS jsonb))
 """
-_encode_outcomes = json.JSONEncoder(
-    default=datetime.isoformat, check_circular=False, separators=(",", ":")
-).encode
 
 
 def record(
@@ -103,6 +101,6 @@ def record_values(
         lease.chunk_id,
         lease.fence,
         seconds,
-        _encode_outcomes([vars(outcome) for outcome in outcomes]) if outcomes else None,
+        orjson.dumps([vars(outcome) for outcome in outcomes]).decode() if outcomes else None,
         None if retries is None else json.dumps(retries),
     )
