@@ -160,6 +160,15 @@ def test_equal_questions_share_one_search(lookups: Lookups) -> None:
     assert asked(lookups) == addresses("has-anna.shop.example")[:3]
 
 
+def test_a_search_is_one_flight_from_its_first_call_to_its_last(lookups: Lookups) -> None:
+    """Two chunks of one process, which know of each other by its memory alone."""
+    lookups.sandbox.set_mode(latency_ms=[50, 50])
+    jobs = [lookups.submit(anna("has-anna.shop.example"), chain=FINDER) for _ in range(2)]
+    assert lookups.run(enrichment_flight_seconds=0) == ["done", "done"]
+    assert asked(lookups) == addresses("has-anna.shop.example")[:3]
+    assert {lookups.results(job)["x"]["verdict"] for job in jobs} == {"found"}
+
+
 @pytest.mark.parametrize(
     ("known", "why"),
     [

@@ -178,21 +178,21 @@ def test_searches_and_verification_together_keep_within_a_key_s_limits(
     lookups: Lookups, world: World, provider: RunningSandbox, redis_url: str
 ) -> None:
     """Two processes with the same key, each with one kind of work, judged by the vendor's own record."""
-    limits: dict[str, Any] = {"spacing_ms": 40, "windows": [[12, 1_500]]}
+    limits: dict[str, Any] = {"spacing_ms": 150, "windows": [[8, 2_400]]}
     provider.put_keys({"key": KEY, **limits})
-    key = {"fingerprint": uuid4().hex, "spacing_ms": 40, "windows": ((12, 1_500),)}
+    key = {"fingerprint": uuid4().hex, "spacing_ms": 150, "windows": ((8, 2_400),)}
     # Wide, because a busy machine may keep a call on its way for long; what is left must hold.
-    margins = {"limit_spacing_margin_ms": 60, "limit_window_margin_ms": 500}
+    margins = {"limit_spacing_margin_ms": 150, "limit_window_margin_ms": 600}
     world.add_user("acme", "acme@example.com")
     world.attend("verification-queue", 16)
     lookups.keys = {"mailtester": key}
     runs = Runs(world, provider, redis_url)
-    leads = [anna(f"has-anna.shop{n}.example", str(n)) for n in range(6)]
+    leads = [anna(f"has-anna.shop{n}.example", str(n)) for n in range(4)]
     jobs = [
         lookups.submit(*leads, chain=FINDER),
-        runs.submit(*(f"ok-{n}@shop.example" for n in range(18))),
+        runs.submit(*(f"ok-{n}@shop.example" for n in range(10))),
     ]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     with ThreadPoolExecutor(2) as threads:
         while any(world.job(job)["status"] != "completed" for job in jobs):
             assert time.monotonic() < deadline
@@ -208,7 +208,7 @@ def test_searches_and_verification_together_keep_within_a_key_s_limits(
                 running.result(60)
     summary = provider.summary()
     assert summary["violations"] == 0, summary
-    assert summary["calls"] == 6 * 3 + 18
+    assert summary["calls"] == 4 * 3 + 10
     emails = asked(lookups)
     kinds = ["search" if "@has-" in email else "check" for email in emails]
     assert kinds not in (sorted(kinds), sorted(kinds, reverse=True)), "one ran after the other"
