@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.jobs import control
 from sandbox.mode import Mode
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
@@ -83,6 +84,20 @@ def test_an_error_in_the_middle_is_no_miss_and_another_lease_goes_on_there(
     first, second, third = addresses(THIRD)[:3]
     assert asked(lookups) == [first, second, second, third]
     assert lookups.results(job)["x"]["verdict"] == "found"
+
+
+def test_a_retry_goes_on_with_the_address_that_had_no_answer(lookups: Lookups) -> None:
+    trouble_at_the_second(lookups, "error_rate", "error500")
+    job = lookups.submit(anna(THIRD), chain=FINDER, max_retries=0)
+    assert lookups.run() == ["done"]
+    row = lookups.results(job)["x"]
+    assert (row["verdict"], row["code"]) == ("unknown", "provider_unavailable")
+    with lookups.world.scope("acme") as c:
+        assert control.retry_failed(c, job) == 1
+    assert other_process(lookups).run() == ["done"]
+    assert lookups.results(job)["x"]["verdict"] == "found"
+    first, second, third = addresses(THIRD)[:3]
+    assert asked(lookups) == [first, second, second, third]
 
 
 def test_a_key_that_is_spent_in_the_middle_is_waited_for_and_then_gone_on_with(
