@@ -99,7 +99,7 @@ def email_to_verify(outcome: Outcome, lookup: Lookup | None) -> str:
 
 def _sentence(course: Course) -> str:
     words = _words(course.lookup.wanted, course.missing, found_any=bool(course.findings))
-    return " ".join([words, *course.notes.values()]) if course.missing else words
+    return words if course.findings else " ".join([words, *course.notes.values()])
 
 
 @lru_cache(maxsize=1_000)

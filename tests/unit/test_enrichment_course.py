@@ -217,3 +217,5 @@ def test_whoever_answers_has_no_step_left_and_what_it_said_is_told() -> None:
     assert lead.steps == {}
     assert lead.data()["providers"] == {"hunter": "miss: Nobody can tell."}
     assert closing.answered(1, lead).message == "Not found: e-mail. Nobody can tell."
+    lead.answer("apollo", "found", email(90))
+    assert closing.answered(1, lead).message == "Found: e-mail."
