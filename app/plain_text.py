@@ -10,6 +10,7 @@ import unicodedata
 from app.errors import InvalidInput
 
 _LINE_BREAKS = "\r\n"
+_MESSAGE_LENGTH = 200
 
 
 def require_plain(what: str, text: str, *, lines: bool = False) -> None:
@@ -22,6 +23,16 @@ def require_plain(what: str, text: str, *, lines: bool = False) -> None:
 def escaped(text: str, *, keep: str = "") -> str:
     r"""Return the text with what can't be seen written as in JSON: \u001b. What is in `keep` stays."""
     return "".join(c if _is_seen(c) or c in keep else json.dumps(c)[1:-1] for c in text)
+
+
+def clean_text(value: object, *, hide: str = "") -> str:
+    """Make a vendor's text fit to store and show: printable, short, without the secret `hide`."""
+    text = value if isinstance(value, str) else ""
+    if hide:
+        text = text.replace(hide, "…")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return text.strip()[:_MESSAGE_LENGTH]
 
 
 def _is_seen(c: str) -> bool:

@@ -7,16 +7,31 @@ are short, come from this code base where possible, and never carry a key or an 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from app.errors import LanewayError
 
 
 class ProviderError(LanewayError):
-    """Base of the four kinds. `retry_after` is in whole seconds; None: the provider did not say."""
+    """Base of the four kinds. `retry_after` is in whole seconds; None: the provider did not say.
+
+    `credits` is what the call cost although it brought no answer; None: nothing, or nobody knows.
+    """
 
     code = "provider_error"
     status = 502
     title = "The provider gave no answer"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        credits: float | None = None,  # noqa: A002 - as everywhere
+        **extra: Any,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, **extra)
+        self.credits = credits
 
 
 class Throttled(ProviderError):

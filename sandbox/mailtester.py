@@ -17,10 +17,9 @@ from urllib.parse import unquote_plus
 
 from aiohttp import web
 
-from sandbox.outcomes import ERROR_500, THROTTLED, Outcome, decide
+from sandbox.outcomes import ERROR_500, PROVIDER, THROTTLED, Outcome, decide
 from sandbox.state import Answering, State
 
-PROVIDER: Final = "mailtester"
 _JSON: Final = "application/json"
 _MISHAPS: Final = {"error500": ERROR_500, "throttled": THROTTLED, "hang": Outcome("hang")}
 _STATUS: Final = {"answer": 200, "garbage": 200, "error500": 500, "throttled": 429}

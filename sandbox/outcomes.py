@@ -1,6 +1,7 @@
 """What the simulated MailTester knows about an address: fixed by the address, nothing is looked up.
 
-Any address: about 70 % `ok`, 15 % `ko`, 10 % `mb` Catch-All and 5 % other `mb`, by a hash of the address.
+Any address: about 70 % `ok`, 15 % `ko`, 10 % `mb` Catch-All and 5 % other `mb`, by a hash of the address. One of the form
+`first.last@` is the one that the other vendors know of that person (`people.py`): it is `ok` where they find them.
 
 The start of the local part forces an outcome, so that a demo or a test can say what it wants:
 
@@ -16,6 +17,11 @@ The start of the local part forces an outcome, so that a demo or a test can say 
 
 A number makes the trouble pass: `flaky2-` is HTTP 500 twice and then ok, `limited2-` and `throttled2-` the
 same with their trouble. `slow250-` answers after 250 ms. What follows the dash is free.
+
+The start of the domain forces the same for all its addresses, and so do the words of `people.py` in a domain, and in the
+names of `first.last@`: found is `ok` for that address and Rejected for others, low Catch-All, miss and nobody Rejected, later
+Greylisted. At `has-flast.…` the only mailbox is `flast`, whatever stands there. One vendor alone is meant as there:
+`mailtester.catchall-`.
 """
 
 import re
@@ -23,6 +29,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox.mode import fraction
+from sandbox.people import Question, forced, word_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,18 @@ FORCED: Final[dict[str, Outcome]] = {
 PASSING: Final = {"flaky": ERROR_500, "limited": LIMITED, "throttled": THROTTLED}
 _NUMBERED: Final = re.compile(r"(flaky|limited|throttled|slow)(\d{1,6})")
 
+PROVIDER: Final = "mailtester"
+#: At such a domain there is one mailbox, whose name follows.
+_ONLY: Final = re.compile(rf"(?:^|\b{PROVIDER}\.)has-")
+#: What a word of `people.py` means for an address.
+_FATES: Final = {
+    "found": ACCEPTED,
+    "low": FORCED["catchall"],
+    "miss": FORCED["ko"],
+    "nobody": FORCED["ko"],
+    "later": FORCED["greylist"],
+}
+
 #: Upper ends of the shares, in order.
 SHARES: Final[tuple[tuple[float, Outcome], ...]] = (
     (0.70, ACCEPTED),
@@ -86,11 +105,35 @@ def decide(email: str, nth: int) -> Outcome:
     email = email.lower()
     word, dash, _ = email.partition("-")
     if dash and "@" not in word:
-        forced = FORCED.get(word) or _numbered(word, nth)
-        if forced is not None:
-            return forced
-    share = fraction(email)
+        told = FORCED.get(word) or _numbered(word, nth)
+        if told is not None:
+            return told
+    local, _, domain = email.rpartition("@")
+    first, _, last = local.partition(".")
+    is_person = bool(first and last) and "." not in last
+    if "-" in email and (
+        outcome := _forced_elsewhere(first, last, domain, nth, is_person=is_person)
+    ):
+        return outcome
+    share = fraction(Question(first, last, domain=domain).subject if is_person else email)
     return next(outcome for end, outcome in SHARES if share < end)
+
+
+def _forced_elsewhere(
+    first: str, last: str, domain: str, nth: int, *, is_person: bool
+) -> Outcome | None:
+    """What a name or the domain says of an address."""
+    if (only := _ONLY.search(domain)) is not None:
+        local = f"{first}.{last}" if last else first
+        return ACCEPTED if domain[only.end() :].startswith(f"{local}.") else FORCED["ko"]
+    for text in (last, first, domain) if is_person else (domain,):
+        word = word_for(PROVIDER, text)
+        if (outcome := FORCED.get(word) or _numbered(word, nth)) is not None:
+            return outcome
+        if (fate := forced(word, nth)) is not None and fate.kind in _FATES:
+            outcome = _FATES[fate.kind]
+            return FORCED["ko"] if outcome is ACCEPTED and not is_person else outcome
+    return None
 
 
 def _numbered(word: str, nth: int) -> Outcome | None:

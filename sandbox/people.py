@@ -113,25 +113,26 @@ class Fate:
 def decide(question: Question, nth: int, provider: str = "") -> Fate:
     """Return what becomes of a provider's `nth` call (from 1) about `question`; case does not matter."""
     for text in (question.last_name, question.first_name, question.domain, question.email):
-        fate = _forced(_word_for(provider, text.lower()), nth)
+        fate = forced(word_for(provider, text.lower()), nth)
         if fate is not None:
             return fate
     share = fraction(question.subject.lower())
     return next(Fate(kind) for end, kind in _SHARES if share < end)
 
 
-def _word_for(provider: str, text: str) -> str:
-    """The word before the first dash, or the first of those meant for another that is meant for this one or for all."""
+def word_for(provider: str, text: str) -> str:
+    """Return the word before the first dash, or the first of those meant for another that is meant for this one or for all."""
     word, dash, rest = text.partition("-")
     vendor, dot, own = word.partition(".")
     if not dash:
         return ""
     if dot and vendor != provider:
-        return _word_for(provider, rest)
+        return word_for(provider, rest)
     return own if dot else word
 
 
-def _forced(word: str, nth: int) -> Fate | None:
+def forced(word: str, nth: int) -> Fate | None:
+    """Return what a word forces for the `nth` call; None where it is no word of these."""
     if word in ROW_KINDS | _CALL_KINDS:
         return Fate(word)
     if word == "slow":

@@ -6,7 +6,7 @@ that nobody uses any more are dropped.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,13 +19,15 @@ from app.departures import NotingRequest
 from app.provider_errors import ProviderError
 from app.settings import Settings, get_settings
 from app.work.call_figures import CallFigures, Figures, write_figures
-from app.work.key_registry import EnvironmentKey, KeyRegistry
+from app.work.key_forms import ENVIRONMENT_PROVIDER
+from app.work.key_registry import KeyRegistry
 from app.work.key_usage import CallCounter, KeyUsage
 from app.work.tools import Tools
 from routing.rate_limits.limiter import AsyncLimiter
 from tasks.once import once
 from tasks.presence import WORKER_ID
 from tasks.runtime import Runtime, driven_until, runtime
+from tasks.worker_mode import environment_keys
 
 log = structlog.get_logger(__name__)
 #: Calls are counted in PostgreSQL at most this late.
@@ -85,11 +87,11 @@ class Calling:
         ]
         return calling
 
-    def keys_of(self, provider: str, environment: Iterable[EnvironmentKey] = ()) -> KeyRegistry:
+    def keys_of(self, provider: str) -> KeyRegistry:
         """Return the registry of one provider's keys; edits reach it, and what it does not need any more is dropped.
 
-        There is one a provider, whatever kinds of work ask it: their calls wait in one line for a key. `environment`
-        counts when it is made.
+        There is one a provider, whatever kinds of work ask it: their calls wait in one line for a key, and whichever asks
+        first, the keys that the process carries in its environment are among them.
         """
         if (known := self._registries.get(provider)) is not None:
             return known
@@ -98,7 +100,7 @@ class Calling:
             self._limiter,
             self._usage,
             self._runtime.in_thread,
-            environment=environment,
+            environment=environment_keys(self.settings) if provider == ENVIRONMENT_PROVIDER else (),
             owners=self._runtime.owners,
         )
         self._runtime.on_keys_changed(keys.invalidate)

@@ -6,9 +6,7 @@ from typing import Any, Self
 from app.verification.local_checks import LocalChecks
 from app.verification.providers import build_all
 from app.verification.tools import VerificationTools
-from app.work.key_forms import ENVIRONMENT_PROVIDER
 from tasks.calling import Calling
-from tasks.worker_mode import environment_keys
 
 
 class VerificationWork:
@@ -19,10 +17,7 @@ class VerificationWork:
         self._calling = calling
         self._providers = build_all(calling.session, settings)
         self._checks = LocalChecks.from_settings(settings)
-        carried = {ENVIRONMENT_PROVIDER: environment_keys(settings)}
-        self._pools = {
-            name: calling.keys_of(name, carried.get(name, ())).pool_for for name in self._providers
-        }
+        self._pools = {name: calling.keys_of(name).pool_for for name in self._providers}
 
     @classmethod
     async def build(cls, calling: Calling) -> Self:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from app.enrichment.course import Course
-from app.enrichment.lookup import Kind, Person
+from app.enrichment.lookup import Kind, Lookup, Person
 from app.jobs.records import Outcome
 
 #: `provider` of an outcome that no provider had a part in.
@@ -89,8 +89,17 @@ def unasked(item_no: int, course: Course) -> Outcome:
     return failed(item_no, "nobody_to_ask", why, course)
 
 
+def email_to_verify(outcome: Outcome, lookup: Lookup | None) -> str:
+    """Return the e-mail that was found, else the one that the lead came with; "" for none."""
+    fields = outcome.data["fields"] if outcome.data else {}
+    if "email" in fields:
+        return str(fields["email"]["value"])
+    return lookup.person.email if lookup else ""
+
+
 def _sentence(course: Course) -> str:
-    return _words(course.lookup.wanted, course.missing, found_any=bool(course.findings))
+    words = _words(course.lookup.wanted, course.missing, found_any=bool(course.findings))
+    return words if course.findings else " ".join([words, *course.notes.values()])
 
 
 @lru_cache(maxsize=1_000)

@@ -1,6 +1,6 @@
 """What a look-up costs at each provider, and a chain ordered by it: cheapest first.
 
-In credits of each vendor for a lead that is found; a miss costs nothing at any of them. A credit of one vendor is not worth one
+In credits of each vendor for a lead that is found; a miss costs nothing, but at MailTester as much as its last address. A credit of one vendor is not worth one
 of another's: an installation that knows its prices says them in ENRICHMENT_COSTS, in whatever money.
 """
 
@@ -9,18 +9,21 @@ from typing import Final
 
 from app.enrichment.lookup import Kind
 from app.enrichment.providers import PROVIDERS
+from app.enrichment.providers.mailtester_addresses import MOST
 from app.errors import Misconfigured
 
 #: By provider, what any look-up costs, and by `provider.kind` what a kind costs more where it is wanted. Sources, read in 2026:
 #: - apollo: docs.apollo.io/docs/api-pricing: a credit a contact, one more with an e-mail, one more with a telephone number.
 #:   Plans differ.
 #: - hunter: help.hunter.io, "Hunter's Credit System": a credit an e-mail found; what else the answer holds is free.
+#: - mailtester: a verification for each address that is tried (docs/enrichment.md), found or not: eight at most, and that is said.
 #: - clearbit: one look-up of the plan, whatever the answer holds. Legacy, and no longer sold.
 CREDITS: Final[Mapping[str, float]] = {
     "apollo": 1.0,
     "apollo.email": 1.0,
     "apollo.phone": 1.0,
     "hunter": 1.0,
+    "mailtester": float(MOST),
     "clearbit": 1.0,
 }
 

@@ -40,6 +40,10 @@ class Course:
     skipped: dict[str, str] = field(default_factory=dict)
     #: Those of them that can't be asked by what is known, whatever keys there are.
     unable: set[str] = field(default_factory=set)
+    #: Provider -> the step by which it goes on: it was asked about the lead as it is known now, and needs another call.
+    steps: dict[str, str] = field(default_factory=dict)
+    #: Provider -> what it said beside, in a sentence.
+    notes: dict[str, str] = field(default_factory=dict)
     #: What follows from the findings, kept until there are others (only `answer` adds some).
     _missing: frozenset[Kind] | None = field(default=None, init=False, repr=False)
     _questions: dict[frozenset[Kind], Lookup | None] = field(
@@ -72,9 +76,19 @@ class Course:
             self._questions[finds] = self._asks_for(wanted) if wanted else None
         return self._questions[finds]
 
-    def answer(self, provider: str, outcome: str, findings: Mapping[str, Finding]) -> None:
+    def answer(
+        self,
+        provider: str,
+        outcome: str,
+        findings: Mapping[str, Finding],
+        note: str | None = None,
+    ) -> None:
         """Take an answer in: found, miss, refused or pending. Of two values for a field the surer one stays."""
         self.answers[provider] = outcome
+        self.steps.pop(provider, None)
+        if note:
+            self.notes[provider] = note
+        known = self._known() if self.steps else None
         if findings:
             self._missing = None
             self._questions.clear()
@@ -82,6 +96,9 @@ class Course:
             held = self.findings.get(name)
             if held is None or (found.score or 0) > (held.score or 0):
                 self.findings[name] = found
+        if self.steps and self._known() != known:
+            # What was asked step by step was asked about somebody of whom less was known.
+            self.steps.clear()
 
     def begin_anew(self) -> None:
         """Begin another attempt: who failed or had nothing to give may be asked."""
@@ -123,6 +140,7 @@ class Course:
         """Return what is kept with the result: every field with its source, and what became of each provider."""
         providers = {
             **self.answers,
+            **{n: f"{self.answers[n]}: {note}" for n, note in self.notes.items()},
             **{name: f"failed: {error.message}" for name, error in self.failures.items()},
             **{name: f"skipped: {why}" for name, why in self.skipped.items()},
         }

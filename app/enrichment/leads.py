@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from app.enrichment.course import Course, read_findings
 from app.enrichment.lookup import Kind, Lookup, Person
+from app.enrichment.notes import NEXT
 from app.enrichment.waits import load_waits
 from app.errors import InvalidInput
 from app.jobs.lease import Lease
@@ -21,7 +22,7 @@ _PENDING = text("""
     ORDER BY i.item_no
 """)
 _ANSWERS = text("""
-    SELECT item_no, provider, outcome, findings FROM lookup_attempts
+    SELECT item_no, provider, outcome, code, message, findings FROM lookup_attempts
     WHERE job_id = :job AND item_no BETWEEN :first AND :last AND outcome IN ('found', 'miss', 'refused', 'pending')
       AND NOT is_over
     ORDER BY id
@@ -77,8 +78,13 @@ def load_leads(connection: Connection, lease: Lease, plan: Plan) -> Leads:
     waits = load_waits(connection, lease)
     for answer in connection.execute(_ANSWERS, span):
         course = leads.get(answer.item_no)
-        if isinstance(course, Course):
-            course.answer(answer.provider, answer.outcome, read_findings(answer.findings or {}))
+        if not isinstance(course, Course):
+            continue
+        if answer.outcome == "pending" and (answer.code or "").startswith(NEXT):
+            course.steps[answer.provider] = answer.code.removeprefix(NEXT)
+            continue
+        note = answer.message if answer.outcome == "miss" else None
+        course.answer(answer.provider, answer.outcome, read_findings(answer.findings or {}), note)
     _take_waits(leads, waits)
     return leads
 

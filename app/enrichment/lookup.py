@@ -146,7 +146,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One field that was found. `score` is the vendor's own confidence, 0 to 100; `found_at` is UTC."""
+    """One field that was found. `score` is the vendor's own confidence, 0 to 100, or its client's rule; `found_at` is UTC."""
 
     name: str
     value: str = field(repr=False)
@@ -175,14 +175,19 @@ class Answer:
     """What a vendor knows: findings by field name, of the wanted kinds and not known before.
 
     `credits` is what the vendor says it cost (None: it does not say). `pending` is the name under which the
-    vendor's later call speaks of this row; there may be findings already.
+    vendor's later call speaks of this row; there may be findings already. `next_step` is what a `StepwiseProvider` goes on
+    by: then there is no answer yet. `note` is what the vendor said beside, in a sentence for people without anything of the
+    lead, and `code` the same in a word.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=dict)
     credits: float | None = None
     pending: str | None = None
+    next_step: str | None = None
+    code: str | None = None
+    note: str | None = None
 
     @property
     def is_miss(self) -> bool:
         """Tell whether the vendor has looked and found nothing, and nothing is to come."""
-        return not self.findings and self.pending is None
+        return not self.findings and self.pending is None and self.next_step is None

@@ -6,12 +6,14 @@ Written in the transaction of the outcomes, under the same fence: what a lost le
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, text
 
+#: How the code of an attempt begins that needs another call; the rest is the provider's next step.
+NEXT: Final = "next:"
 AttemptOutcome = Literal["found", "miss", "pending", "refused", "error", "skipped"]
 
 _ATTEMPTS = text("SELECT note_lookups(:job, CAST(:rows AS json), :shares)")
@@ -37,6 +39,8 @@ _FINDS = text("""
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One question to one provider. `ms` None: no call was made. `is_late`: what a later call of the provider said.
+
+    `pending` with a `code` that begins with `NEXT` is no answer yet: the provider goes on by what follows.
 
     Where the answer is to be remembered, `identity` is the question's and `keep_seconds` for how long; `is_shared`: for all
     clients, where the installation says so.

@@ -1,8 +1,8 @@
 """What an enrichment provider gives to the rest of Laneway: one interface, answers in order.
 
 A provider is a class in `app/enrichment/providers/`; it raises only the errors of `app.provider_errors`. It
-keeps no limits: a call was reserved before `look_up`, which makes at most that one. A miss is an answer, paid
-or not; an error never is one.
+keeps no limits: a call was reserved before `look_up`, which makes at most that one. Whoever needs several about a lead is
+a `StepwiseProvider`, and each is reserved. A miss is an answer, paid or not; an error never is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,6 +58,36 @@ class LateProvider(EnrichmentProvider, Protocol):
         the result, nor is what was not asked. A row that is `pending` again has more to come in another call; which
         kinds, is asked by reading the same body for each by itself. Raises `Unavailable` for a body that makes no sense.
         """
+
+
+@runtime_checkable
+class StepwiseProvider(EnrichmentProvider, Protocol):
+    """A provider that may need several calls about one lead: `look_up` makes the first, `go_on` each further one.
+
+    Each call has a turn of a key, and an attempt on record, of its own. An answer with a `next_step` is none yet: `go_on`
+    follows with it, at once or by a later lease, in another process. Its `max_batch` is 1.
+    """
+
+    async def go_on(self, lookup: Lookup, key_secret: str, step: str) -> Outcome:
+        """Make the call that an answer about this lookup named, one at most. Raises `ProviderError`.
+
+        A step that this version does not know, as after an update, begins with the first call.
+        """
+
+
+async def ask(
+    provider: EnrichmentProvider,
+    lookups: Sequence[Lookup],
+    key_secret: str,
+    *,
+    step: str | None,
+    callback_url: str | None,
+) -> list[Outcome]:
+    """Make the call that is next: the one that `step` names, None for the first. Raises as `look_up`."""
+    if step is not None and isinstance(provider, StepwiseProvider):
+        (lookup,) = lookups
+        return [await provider.go_on(lookup, key_secret, step)]
+    return await provider.look_up(lookups, key_secret, callback_url=callback_url)
 
 
 def sendable(provider: EnrichmentProvider, lookups: Sequence[Lookup]) -> dict[int, Lookup]:

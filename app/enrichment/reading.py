@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.enrichment.lookup import Answer
 from app.enrichment.memory import Memory, Remembered
-from app.enrichment.notes import Attempt, AttemptOutcome, Note
+from app.enrichment.notes import NEXT, Attempt, AttemptOutcome, Note
 from app.provider_errors import ProviderError, Rejected, policy_of
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ Noting = Callable[[Note], None]
 
 def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Noting) -> None:
     """Take in what a provider said; what is final is remembered."""
+    if answer.next_step is not None:
+        return _read_step(step, answer, ms, note)
     outcome: AttemptOutcome = "pending" if answer.pending else "miss" if answer.is_miss else "found"
     now = datetime.now(UTC)
     findings = {name: found.as_json() for name, found in answer.findings.items()}
-    step.course.answer(step.provider, outcome, answer.findings)
+    step.course.answer(step.provider, outcome, answer.findings, answer.note)
     seconds = memory.seconds_to_keep(step.question_asked.wanted, is_miss=answer.is_miss)
     is_kept = outcome != "pending" and seconds > 0
     if is_kept:
@@ -31,12 +33,32 @@ def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Not
             step.provider,
             outcome,
             now,
+            code=answer.code,
+            message=answer.note,
             ms=ms,
             credits=answer.credits,
             findings=findings or None,
             identity=step.question.identity if is_kept else None,
             keep_seconds=seconds if is_kept else None,
             is_shared=is_kept and memory.shares,
+        )
+    )
+    return None
+
+
+def _read_step(step: "Step", answer: Answer, ms: int, note: Noting) -> None:
+    """Take in that a call brought the provider one step further."""
+    step.course.steps[step.provider] = str(answer.next_step)
+    note(
+        Attempt(
+            step.item_no,
+            step.provider,
+            "pending",
+            datetime.now(UTC),
+            code=f"{NEXT}{answer.next_step}",
+            message=answer.note,
+            ms=ms,
+            credits=answer.credits,
         )
     )
 
@@ -78,5 +100,6 @@ def read_error(
             code=error.code,
             message=error.message,
             ms=ms,
+            credits=error.credits,
         )
     )

@@ -22,6 +22,7 @@ from app.enrichment.leads import Leads, Plan, Unreadable, load_leads
 from app.enrichment.lookup import Answer
 from app.enrichment.notes import Find
 from app.enrichment.provider import Outcome as Answered
+from app.enrichment.provider import ask
 from app.enrichment.reading import read_answer, read_error
 from app.enrichment.recollection import Recollection
 from app.enrichment.record import record_with_attempts, write_record
@@ -140,10 +141,11 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         try:
             unknown = await self._recall(steps)
             asked = [step for step in unknown if not self._later.join(step)]
-            if asked and (turn := await self._turn(asked[0].provider)) is not None:
+            # A provider that needs another call about its lead has it now: its question stays this lead's meanwhile.
+            while asked and (turn := await self._turn(asked[0].provider)) is not None:
                 pool, grant, waited = turn
                 with self._crew.calling(waited, len(self._agenda.due)):
-                    await self._call(asked, pool, grant)
+                    asked = await self._call(asked, pool, grant)
         finally:
             self._memory.land(step.question for step in steps)
             self._agenda.due.extendleft(reversed([step.item_no for step in steps]))
@@ -184,7 +186,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         # While this process waited it may have been frozen for longer than its lease: the turn is let go by.
         return turn if self._recorder.is_open else None
 
-    async def _call(self, steps: Sequence[Step], pool: KeyPool, grant: Grant) -> None:
+    async def _call(self, steps: Sequence[Step], pool: KeyPool, grant: Grant) -> list[Step]:
+        """Make a call about some leads and take in what it brings; return those about which there is another to make."""
         name = steps[0].provider
         provider, began = self._guide.providers[name], self._departs(pool, grant)
         ticket = self._later.ticket_for(provider, steps[0])
@@ -192,9 +195,11 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         is_shared = False
         outcomes: Sequence[Answered]
         try:
-            outcomes = await provider.look_up(
+            outcomes = await ask(
+                provider,
                 [step.question_asked for step in steps],
                 grant.key.secret.get_secret_value(),
+                step=steps[0].course.steps.get(name),
                 callback_url=self._later.address_of(ticket),
             )
         except ProviderError as error:
@@ -208,6 +213,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
                 self._later.wait(step, answer, ticket)
             else:
                 read_error(step, outcome, ms, self._recorder.note, is_shared=is_shared)
+        told = zip(steps, outcomes, strict=True)
+        return [step for step, said in told if isinstance(said, Answer) and said.next_step]
 
     def _end_attempt(self, item_no: int, lead: Course | Unreadable) -> None:
         """Conclude a lead that asks nobody any more, put it off to its next attempt, or set it aside until there are keys."""
@@ -234,17 +241,9 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._held_up.has_concluded = True
             if {"late", "refused"} & set(lead.answers.values()):
                 self._recorder.note(Over(outcome.item_no))
-        email = _email_of(outcome, lead)
+        email = closing.email_to_verify(outcome, lead.lookup if isinstance(lead, Course) else None)
         self._agenda.conclude(outcome)
         if self._plan.verifies and email and outcome.data is not None and not outcome.is_failure:
             self._recorder.note(Find(outcome.item_no, email, outcome.data))
         else:
             self._recorder.add(outcome)
-
-
-def _email_of(outcome: Outcome, lead: Course | Unreadable) -> str:
-    """Return the e-mail to verify: the one that was found, else the one that the lead came with."""
-    fields = outcome.data["fields"] if outcome.data else {}
-    if "email" in fields:
-        return str(fields["email"]["value"])
-    return lead.lookup.person.email if isinstance(lead, Course) else ""

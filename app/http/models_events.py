@@ -47,7 +47,9 @@ class AttemptOut(Out):
     at: datetime
     provider: str
     outcome: Literal["found", "miss", "pending", "refused", "error", "skipped"]
-    code: str | None
+    code: str | None = Field(
+        description="Of a `pending` one that led to a further call: `next:` and the provider's step."
+    )
     message: str | None
     cached: bool = Field(description="The answer was remembered.")
     ms: int | None = Field(description="None: no call was made.")

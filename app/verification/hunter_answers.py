@@ -17,8 +17,8 @@ from app.provider_errors import (
     Unavailable,
 )
 from app.provider_refusals import USUAL, Statuses, refusal_of
+from app.verdicts import Verdict
 from app.verification.provider import Answer, utc_now
-from app.verification.verdicts import Verdict
 
 NAME: Final = "hunter"
 

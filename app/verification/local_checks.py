@@ -10,10 +10,11 @@ from disposable_email_domains import blocklist
 
 from app.errors import InvalidInput
 from app.mail_addresses import parse_address
+from app.plain_text import clean_text
 from app.settings import Settings
+from app.verdicts import Verdict
 from app.verification.dns_lookup import Mail, MailDomains, system_resolver
-from app.verification.provider import LOCAL, Answer, clean_text, utc_now
-from app.verification.verdicts import Verdict
+from app.verification.provider import LOCAL, Answer, utc_now
 
 #: `code` of a local answer.
 SYNTAX: Final = "syntax"

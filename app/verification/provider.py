@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from app.verification.verdicts import Verdict
+from app.verdicts import Verdict
 
 #: The `provider` of an answer that cost nothing because no provider was asked.
 LOCAL = "local"
-
-_MESSAGE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,3 @@ class VerificationProvider(Protocol):
 def utc_now() -> datetime:
     """Return the present, UTC and aware."""
     return datetime.now(UTC)
-
-
-def clean_text(value: object, *, hide: str = "") -> str:
-    """Make a vendor's text fit to store and show: printable, short, without the secret `hide`."""
-    text = value if isinstance(value, str) else ""
-    if hide:
-        text = text.replace(hide, "…")
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else " " for char in text)
-    return text.strip()[:_MESSAGE_LENGTH]

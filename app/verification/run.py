@@ -14,9 +14,9 @@ from app.jobs import lease as ledger
 from app.jobs.lease import Lease, pending_items
 from app.jobs.records import Outcome
 from app.provider_errors import ProviderError
+from app.verdicts import Verdict
 from app.verification.provider import Answer
 from app.verification.tools import VerificationTools
-from app.verification.verdicts import Verdict
 from app.work.ending import Ending
 from app.work.run import ChunkRun, take_chunk
 from routing.key_pool import Grant, KeyPool, Throttled

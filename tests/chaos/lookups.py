@@ -80,6 +80,11 @@ class Lookups:
         with self.stage.world.scope(client) as c:
             return _create(c, leads, chain, max_retries)
 
+    def submit_leads(self, leads: Sequence[Any], chain: Sequence[str]) -> UUID:
+        """Add a job about these leads, in normal form."""
+        with self.stage.world.scope(CLIENT) as c:
+            return _create(c, leads, chain, 3)
+
     def submit_singles(self, word: str, jobs: int, *, client: str = CLIENT) -> list[UUID]:
         """Add many jobs of one lead each, in one transaction: all are there at once."""
         mark = secrets.token_hex(3)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.departures import NotingRequest
 from app.enrichment.lookup import Kind
 from app.enrichment.memory import Memory
-from app.enrichment.providers import build_all
+from app.enrichment.providers import PROVIDERS, build_all
 from app.enrichment.run import run_chunk
 from app.enrichment.submit import Wish, lookup_params, normal_lead
 from app.enrichment.tools import EnrichmentTools
@@ -45,7 +45,7 @@ class Lookups:
     ) -> None:
         self.world, self.sandbox, self.redis_url = world, sandbox, redis_url
         self.memory = Memory(get_settings().enrichment_cache_days, shares=shares)
-        self.keys = {name: {"spacing_ms": 0} for name in ("apollo", "hunter", "clearbit")}
+        self.keys = {name: {"spacing_ms": 0} for name in PROVIDERS}
 
     def submit(
         self,

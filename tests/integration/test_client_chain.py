@@ -57,6 +57,9 @@ def test_the_command_shows_sets_and_empties_it(cli: FlaskCliRunner, web: Web, ac
     assert chain_of_the_next_job(web, acme) == ["hunter", "apollo"]
     assert "it was so" in cli.invoke(args=[*words, "hunter,apollo"]).output
     assert "look-ups hunter,apollo" in cli.invoke(args=["clients", "show", acme.slug]).output
+    cli.invoke(args=[*words, "hunter,mailtester"])
+    assert chain_of_the_next_job(web, acme) == ["hunter", "mailtester"]
+    cli.invoke(args=[*words, "hunter,apollo"])
     assert "hunter,apollo -> as the installation" in cli.invoke(args=[*words, "--default"]).output
     assert chain_of_the_next_job(web, acme) == ["apollo", "hunter"]
     told = cli.invoke(args=["clients", "history", acme.slug]).output

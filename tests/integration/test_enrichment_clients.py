@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from app.enrichment.lookup import Answer, Kind, Lookup
-from app.enrichment.provider import EnrichmentProvider, LateProvider
+from app.enrichment.provider import EnrichmentProvider, LateProvider, StepwiseProvider
 from app.enrichment.providers import build_all, check_chain
 from app.errors import InvalidInput
 from app.provider_errors import (
@@ -200,6 +200,8 @@ def test_the_clients_are_what_the_interface_says() -> None:
         async with aiohttp.ClientSession() as session:
             known = build_all(session, settings_for("http://127.0.0.1:1")).values()
             assert {p.name for p in known if isinstance(p, LateProvider)} == {"apollo", "clearbit"}
+            stepwise = [p for p in known if isinstance(p, StepwiseProvider)]
+            assert [(p.name, p.max_batch) for p in stepwise] == [("mailtester", 1)]
             assert all(provider.finds <= set(Kind) for provider in known)
 
     asyncio.run(run())

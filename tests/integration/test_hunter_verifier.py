@@ -17,9 +17,9 @@ from app.provider_errors import (
     Unauthorized,
     Unavailable,
 )
+from app.verdicts import Verdict
 from app.verification.provider import VerificationProvider
 from app.verification.providers import PROVIDERS
-from app.verification.verdicts import Verdict
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.integration.enrichment_world import settings_for
 

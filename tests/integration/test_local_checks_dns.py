@@ -11,6 +11,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
+from app.verdicts import Verdict
 from app.verification.dns_lookup import (
     PAUSE_SECONDS,
     SILENCES,
@@ -19,7 +20,6 @@ from app.verification.dns_lookup import (
     MailDomains,
 )
 from app.verification.local_checks import LocalChecks
-from app.verification.verdicts import Verdict
 
 ZONE = {
     "com. NS": "a.gtld.test.",

@@ -20,9 +20,9 @@ from app.provider_errors import (
     Unauthorized,
     Unavailable,
 )
+from app.verdicts import Verdict
 from app.verification.mailtester import Contract, MailTester
 from app.verification.provider import VerificationProvider
-from app.verification.verdicts import Verdict
 from sandbox.process import RunningSandbox, run_sandbox
 
 KEY = "secret-key-of-the-tests"

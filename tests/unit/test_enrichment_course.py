@@ -198,3 +198,24 @@ def test_a_refused_question_about_a_company_is_no_answer() -> None:
     lead.answer("apollo", "refused", {})
     lead.skipped["hunter"] = "no"
     assert closing.unasked(1, lead).code == "provider_rejected"
+
+
+def test_a_step_is_good_while_the_lead_is_known_as_it_was() -> None:
+    lead = course(Kind.EMAIL, Kind.COMPANY, min_score=80)
+    lead.steps["hunter"] = "2"
+    lead.answer("apollo", "found", email(20))
+    assert lead.steps == {"hunter": "2"}, "an e-mail that is not sure enough is not told"
+    found = {"company": Finding("company", "Acme", "apollo", None, NOW)}
+    lead.answer("apollo", "found", found)
+    assert lead.steps == {}
+
+
+def test_whoever_answers_has_no_step_left_and_what_it_said_is_told() -> None:
+    lead = course()
+    lead.steps["hunter"] = "2"
+    lead.answer("hunter", "miss", {}, "Nobody can tell.")
+    assert lead.steps == {}
+    assert lead.data()["providers"] == {"hunter": "miss: Nobody can tell."}
+    assert closing.answered(1, lead).message == "Not found: e-mail. Nobody can tell."
+    lead.answer("apollo", "found", email(90))
+    assert closing.answered(1, lead).message == "Found: e-mail."

@@ -21,9 +21,9 @@ from app.provider_errors import (
     policy_of,
 )
 from app.settings import Settings
+from app.verdicts import Verdict
 from app.verification.hunter_answers import VERDICTS, read_reply
 from app.verification.providers import PROVIDERS, check_provider
-from app.verification.verdicts import Verdict
 from tests.unit.enrichment_replies import quoting, reply, tells_nothing
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput
 from app.mail_addresses import parse_address
+from app.verdicts import Verdict
 from app.verification.local_checks import LocalChecks
 from app.verification.provider import Answer
-from app.verification.verdicts import Verdict
 
 
 def check(checks: LocalChecks, email: str) -> Answer | None:

@@ -7,6 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.mailtester.answers import (
+    parse_wait,
+    raise_for_status,
+    read_answer,
+)
 from app.provider_calls import parse_header
 from app.provider_errors import (
     POLICIES,
@@ -22,12 +27,7 @@ from app.provider_errors import (
     Unavailable,
     policy_of,
 )
-from app.verification.mailtester_answers import (
-    parse_wait,
-    raise_for_status,
-    read_answer,
-)
-from app.verification.verdicts import Verdict
+from app.verdicts import Verdict
 
 
 def body(**fields: object) -> bytes:
@@ -53,9 +53,7 @@ def body(**fields: object) -> bytes:
 def test_each_result_has_one_verdict(code: str, message: str, verdict: Verdict) -> None:
     answer = read_answer(body(code=code, message=message), hide="0123-secret")
     assert (answer.verdict, answer.code, answer.message) == (verdict, code, message)
-    assert (answer.provider, answer.mx) == ("mailtester", "mx1.b.example")
-    assert answer.checked_at.utcoffset() is not None
-    assert answer.is_paid
+    assert answer.mx == "mx1.b.example"
 
 
 def test_limited_is_throttling_not_a_verdict() -> None:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from app.mailtester.tokens import TOKEN_SECONDS, TokenCache
 from app.provider_errors import NotReady, Unauthorized, Unavailable
-from app.verification.mailtester_tokens import TOKEN_SECONDS, TokenCache
 
 
 class Vendor:

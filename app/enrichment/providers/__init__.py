@@ -15,6 +15,7 @@ from app.enrichment.providers import apollo_answers, clearbit_answers
 from app.enrichment.providers.apollo import Apollo
 from app.enrichment.providers.clearbit import Clearbit
 from app.enrichment.providers.hunter import Hunter
+from app.enrichment.providers.mailtester import MailTesterFinder
 from app.enrichment.signatures import verify_clearbit
 from app.errors import InvalidInput
 from app.settings import Settings
@@ -26,6 +27,7 @@ PROVIDERS: Final[dict[str, Maker]] = {
     "apollo": Apollo.from_settings,
     "hunter": Hunter.from_settings,
     "clearbit": Clearbit.from_settings,
+    "mailtester": MailTesterFinder.from_settings,
 }
 
 

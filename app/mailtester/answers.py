@@ -6,12 +6,13 @@ never guessed to be a bad address.
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Final
 
+from app.plain_text import clean_text
 from app.provider_calls import parse_header, read_object
 from app.provider_errors import Limited, Rejected, Throttled, Unauthorized, Unavailable
-from app.verification.provider import Answer, clean_text, utc_now
-from app.verification.verdicts import Verdict
+from app.verdicts import Verdict
 
 NAME: Final = "mailtester"
 
@@ -43,8 +44,18 @@ _RETRY_IN = re.compile(r"retry\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|m\b|min)?"
 _LONGEST_WAIT_SECONDS = 86_400
 
 
-def read_answer(body: bytes, *, hide: str) -> Answer:
-    """Turn the body of an HTTP 200 into an answer. `hide` is the secret that no text may repeat.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the vendor says of an address: our verdict, its own `code` and `message`, the mail host `mx` that it saw."""
+
+    verdict: Verdict
+    code: str
+    message: str
+    mx: str | None
+
+
+def read_answer(body: bytes, *, hide: str) -> Checked:
+    """Turn the body of an HTTP 200 into what it says. `hide` is the secret that no text may repeat.
 
     Raises `Limited`, `Unauthorized` (`--`), or `Unavailable` for a body that is not one of the shapes.
     """
@@ -61,7 +72,7 @@ def read_answer(body: bytes, *, hide: str) -> Answer:
     if verdict is None:
         raise Unavailable("The answer has a result code that is not known.")
     mx = clean_text(fields.get("mx"), hide=hide) or None
-    return Answer(verdict, code, message, mx, NAME, utc_now())
+    return Checked(verdict, code, message, mx)
 
 
 def raise_for_status(status: int, body: bytes, retry_after: str | None) -> None:
