@@ -72,7 +72,7 @@ def _sent() -> TokenIn:
     except ValueError as error:
         raise InvalidInput("Last day: write it as 2027-06-30.") from error
     values = {"name": request.form.get("name", ""), "scopes": request.form.getlist("scopes")}
-    return read(TokenIn, {**values, "expires_at": ends})
+    return read(TokenIn, {**values, "expiresAt": ends})
 
 
 @pages.post("/tokens/<uuid:token_id>/revoke")

@@ -89,7 +89,7 @@ def test_a_rotation_shows_the_new_secret_once(caller: Caller) -> None:
         ({"url": URL, "events": []}, "events", "at least 1"),
         ({"url": URL, "events": ["job.started"]}, "events", "job.completed"),
         ({"url": URL}, "events", "required"),
-        ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "permitted"),
+        ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "allowed here: url"),
     ],
 )
 def test_mistakes_are_named(caller: Caller, body: Any, field: str, words: str) -> None:

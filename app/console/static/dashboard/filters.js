@@ -16,16 +16,16 @@ function write(filter) {
 
 // As the API takes it: a day is from its first moment to that of the next.
 export function forApi(filter) {
-  const told = { ...filter };
-  if (told.created_after) told.created_after = `${told.created_after}T00:00:00Z`;
-  if (told.created_before) told.created_before = new Date(Date.parse(`${told.created_before}T00:00:00Z`) + 86_400_000).toISOString();
+  const { created_after: from, created_before: until, ...told } = filter;
+  if (from) told.createdAfter = `${from}T00:00:00Z`;
+  if (until) told.createdBefore = new Date(Date.parse(`${until}T00:00:00Z`) + 86_400_000).toISOString();
   if (told.priority) told.priority = Number(told.priority);
   return told;
 }
 
 // Whether a job that just changed belongs into what is shown; the API decides the same by the same fields.
 export function fits(job, filter) {
-  const { created_after: after, created_before: before } = forApi(filter);
+  const { createdAfter: after, createdBefore: before } = forApi(filter);
   return (!filter.status || job.status === filter.status) && (!filter.type || job.kind === filter.type) &&
     (!filter.tag || job.tags.includes(filter.tag)) && (!filter.priority || job.priority === Number(filter.priority)) &&
     (!filter.q || job.title.toLowerCase().includes(filter.q.toLowerCase())) &&
