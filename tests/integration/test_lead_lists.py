@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -165,7 +166,10 @@ def test_the_download_has_each_value_with_provider_score_and_time(
     assert first["laneway_verdict"] == "found"
     assert first["found_email"] == "ann.found-smith@acme.example"
     assert (first["found_email_provider"], first["found_email_score"]) == ("hunter", "97")
-    assert first["found_email_at"].startswith("20")
+    times = {name: first[name] for name in first if name.endswith("_at") and first[name]}
+    assert {"laneway_checked_at", "found_email_at", "found_company_at"} <= set(times)
+    for said in times.values():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said), times
     assert "found_company" in first
     assert "found_phone" not in first
     assert second["found_email"] == ""
