@@ -47,6 +47,29 @@ FIELDS = {
 }
 
 
+_ROWS_NAMED = 5
+
+
+def rows_in_words(items: Sequence[int]) -> str:
+    """Name some rows: row 1; rows 1, 2; rows 1, 2, 3, 4, 5 and 3 more."""
+    named = ", ".join(str(item) for item in items[:_ROWS_NAMED])
+    more = f" and {len(items) - _ROWS_NAMED} more" if len(items) > _ROWS_NAMED else ""
+    return f"row{'' if len(items) == 1 else 's'} {named}{more}"
+
+
+def call_in_words(state: str, items: Sequence[int], *, is_answer: bool) -> str:
+    """Say what a call from outside came to; `static/dashboard/course.js` says the same."""
+    about = f" about {rows_in_words(items)}" if items else ""
+    if not is_answer:
+        return "came before: kept once" if state == "duplicate" else "kept with the job"
+    return {
+        "matched": f"answered{about}",
+        "late": f"came too late{about}: no result changed",
+        "unknown": f"nothing waited for it{about}",
+        "duplicate": f"came before{about}: nothing changed",
+    }[state]
+
+
 def verdicts_of(params: Mapping[str, Any]) -> dict[str, str]:
     """Return the verdicts that rows of a job with these params may get, with their labels."""
     names = set(_OF_ADDRESSES) if "wanted" not in params else set(_OF_LEADS)
