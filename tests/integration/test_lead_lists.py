@@ -329,6 +329,7 @@ def test_the_page_of_the_job_shows_who_was_found_by_whom(
         "Not found",
     ):
         assert words in page
+    assert re.search(r"Apollo, score \d+, <time datetime=", page)
     assert "Mail server" not in page
 
 
