@@ -342,6 +342,7 @@ def test_the_form_without_a_script_takes_leads(web: Web, acme: Tenant, workers: 
         "enrichment_types": ["email", "company"],
         "min_score": "",
         "provider": "",
+        "cheapest_first": "true",
         "file": (io.BytesIO(LIST), "leads.csv"),
     }
     sent = browser.post("/upload", data=form)
@@ -350,6 +351,7 @@ def test_the_form_without_a_script_takes_leads(web: Web, acme: Tenant, workers: 
     with tenant_scope(acme.id) as connection:
         params = connection.execute(text("SELECT params FROM jobs")).scalar_one()
     assert params["wanted"] == ["company", "email"]
+    assert params["chain"] == ["hunter", "apollo"]
     assert params["lead_columns"]["company"] == 2
     verify = {**form, "purpose": "verify", "file": (io.BytesIO(b"email\na@b.example\n"), "l.csv")}
     assert browser.post("/upload", data=verify).status_code == 303
