@@ -50,6 +50,7 @@ class CallOut(Out):
         "concluded, nothing changed. `unknown`: nothing waited for it. `duplicate`: it came before."
     )
     items: list[int] = Field(description="Rows of the job that it was about.")
+    lines: list[int] = Field(description="The lines of the list that these rows stand in.")
 
 
 class TimelineOut(Out):

@@ -37,8 +37,10 @@ _ATTEMPTS = text("""
 #: The last that came, in the order in which they came.
 _CALLS = text("""
     SELECT * FROM (
-        SELECT id, received_at AS at, provider, event, state, item_nos AS items FROM lookup_events
-        WHERE job_id = :job ORDER BY id DESC LIMIT :n
+        SELECT e.id, e.received_at AS at, e.provider, e.event, e.state, e.item_nos AS items, ARRAY(
+            SELECT i.line_no FROM job_items i WHERE i.job_id = :job AND i.item_no = ANY (e.item_nos) ORDER BY i.item_no
+        ) AS lines
+        FROM lookup_events e WHERE e.job_id = :job ORDER BY e.id DESC LIMIT :n
     ) last ORDER BY id
 """)
 _NEXT = text("""
@@ -79,7 +81,10 @@ class ChunkView:
 
 @dataclass(frozen=True)
 class CallView:
-    """A call from outside about the job, and what it came to. `provider` None: an event that somebody told."""
+    """A call from outside about the job, and what it came to. `provider` None: an event that somebody told.
+
+    `lines` are those of the list that the rows `items` stand in.
+    """
 
     id: int
     at: datetime
@@ -87,6 +92,7 @@ class CallView:
     event: str | None
     state: str
     items: list[int]
+    lines: list[int]
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,11 @@ def test_calls_from_outside_stand_in_the_course_and_on_the_page(
     assert all(call["at"].endswith("Z") for call in told["calls"])
     assert ann.person
     page = web.sign_in(ann.person).get(f"/jobs/{job}").text
-    assert "Answered about rows 1, 2, 3, 4, 5 and 2 more" in page
-    assert "Came too late about row 8: no result changed" in page
+    # Rows of a list stand below its header.
+    first, second = (call["lines"] for call in told["calls"][:2])
+    assert (first[:3], second) == ([2, 3, 4], [9])
+    assert "Answered about lines 2, 3, 4, 5, 6 and 2 more" in page
+    assert "Came too late about line 9: no result changed" in page
     assert "&lt;b&gt;crm&lt;/b&gt;.synced" in page
     assert "Hunter" not in page
     assert "Calls from outside" not in web.sign_in(ann.person).get(f"/jobs/{make_job(tenant)}").text

@@ -20,12 +20,12 @@ function turnLine(turn, before) {
   return el("li", { class: turn.status }, icon(SHAPE[turn.what] ?? statuses[turn.status]?.[1] ?? "unknown"), el("div", {}, el("b", {}, WHAT[turn.what](turn)), failed, el("p", { class: "soft small" }, when(turn.at), since)));
 }
 
-// As call_in_words of app/console/words.py says it.
+// As call_in_words of app/console/words.py says it; here rows have no lines.
 function cameTo({ provider, state, items }) {
   const named = items.slice(0, 5).join(", ") + (items.length > 5 ? ` and ${items.length - 5} more` : "");
   const about = items.length ? ` about row${items.length === 1 ? "" : "s"} ${named}` : "";
-  if (!provider) return state === "duplicate" ? "came before: kept once" : "kept with the job";
-  return { matched: `answered${about}`, late: `came too late${about}: no result changed`, unknown: `nothing waited for it${about}`, duplicate: `came before${about}: nothing changed` }[state];
+  if (!provider) return state === "duplicate" ? "came again: kept once" : "kept with the job";
+  return { matched: `answered${about}`, late: `came too late${about}: no result changed`, unknown: `nothing waited for it${about}`, duplicate: `came again${about}: nothing changed` }[state];
 }
 
 function callLine(call) {

@@ -4,9 +4,17 @@ const form = document.getElementById("filters");
 const NAMES = ["status", "q", "type", "tag", "priority", "created_after", "created_before"];
 const TYPING_MS = 300;
 
+// Whether there is such a choice: the API refuses what there is not, and an old link must not leave the page without a list.
+function isChoice(name, value) {
+  if (name === "status") return [...document.querySelectorAll("#tabs a")].some((tab) => tab.dataset.status === value);
+  const field = form.elements[name];
+  if (field.type === "date") return /^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value));
+  return field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
+}
+
 export function read() {
   const told = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([, value]) => value));
+  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([name, value]) => value && isChoice(name, value)));
 }
 
 function write(filter) {
