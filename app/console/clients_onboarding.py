@@ -7,7 +7,7 @@ new person's password travels to the result, which shows it once.
 
 from typing import Any
 
-from flask import redirect, render_template, request, session, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.capacity import capacity
@@ -26,6 +26,7 @@ from app.http.models_clients import OnboardIn
 _WHO = ("email", "name", "slug")
 PURPOSE = "onboarding"
 PASSWORD = "new person"  # noqa: S105 - what the password is sealed for
+ONBOARDED = "words of an onboarding"
 
 
 @pages.get("/onboard")
@@ -80,7 +81,7 @@ def client_confirm() -> ResponseReturnValue:
         done = acts.onboard(order)
     except LanewayError as error:
         return _again(order, error), status_of(error)
-    session["onboarded"] = lane_words(done.change)
+    shown_once.keep("onboarded", ONBOARDED, lane_words(done.change))
     warn(done.warnings)
     if done.password:
         shown_once.keep("password", PASSWORD, done.password)
@@ -115,7 +116,7 @@ def client_ready(slug: str) -> ResponseReturnValue:
         "console/client_ready.html",
         client=detail.client,
         detail=detail,
-        words=session.pop("onboarded", None),
+        words=shown_once.take("onboarded", ONBOARDED),
         # Of a person who was made just now; None: nobody was, or it was too long ago.
         password=shown_once.take("password", PASSWORD),
         files=acts.files_of(detail),

@@ -169,8 +169,9 @@ def change_endpoint(
 ) -> None:
     """Change what is given. Raises `NotFound`, and `Conflict` for the address of a job, which the job says, and for one that
     another endpoint has."""
-    _refuse_of_jobs(connection, endpoint_id, "is changed with the job")
-    if url is not None:
+    endpoint = _refuse_of_jobs(connection, endpoint_id, "is changed with the job")
+    # Two with one address may be there from before: each can be changed and removed.
+    if url is not None and url != endpoint.url:
         _refuse_second(connection, url, endpoint_id)
     values = {
         "id": endpoint_id,
@@ -240,6 +241,8 @@ def _plain(url: str) -> tuple[str, str, int | None, str, str]:
     return (parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path or "/", parts.query)
 
 
-def _refuse_of_jobs(connection: Connection, endpoint_id: UUID, why: str) -> None:
-    if get_endpoint(connection, endpoint_id).of_jobs:
+def _refuse_of_jobs(connection: Connection, endpoint_id: UUID, why: str) -> Endpoint:
+    endpoint = get_endpoint(connection, endpoint_id)
+    if endpoint.of_jobs:
         raise Conflict(f"This address is the webhook_url of a job: it {why}.")
+    return endpoint

@@ -126,7 +126,7 @@ def called(tenant: Tenant, job: UUID, provider: str | None, state: str, items: s
         {
             "t": tenant.id,
             "p": provider,
-            "e": None if provider else "<b>crm</b>.synced",
+            "e": None if provider else "<b>crm</b>.synced\u202e",
             "s": state,
             "j": job,
             "i": items,
@@ -146,7 +146,7 @@ def test_calls_from_outside_stand_in_the_course_and_on_the_page(
     assert [(c["provider"], c["event"], c["state"], c["items"]) for c in told["calls"]] == [
         ("apollo", None, "matched", [1, 2, 3, 4, 5, 6, 7]),
         ("clearbit", None, "late", [8]),
-        (None, "<b>crm</b>.synced", "matched", []),
+        (None, "<b>crm</b>.synced\u202e", "matched", []),
     ]
     assert all(call["at"].endswith("Z") for call in told["calls"])
     assert ann.person
@@ -156,7 +156,7 @@ def test_calls_from_outside_stand_in_the_course_and_on_the_page(
     assert (first[:3], second) == ([2, 3, 4], [9])
     assert "Answered about lines 2, 3, 4, 5, 6 and 2 more" in page
     assert "Came too late about line 9: no result changed" in page
-    assert "&lt;b&gt;crm&lt;/b&gt;.synced" in page
+    assert "&lt;b&gt;crm&lt;/b&gt;.synced\\u202e" in page
     assert "Hunter" not in page
     assert "Calls from outside" not in web.sign_in(ann.person).get(f"/jobs/{make_job(tenant)}").text
 

@@ -132,6 +132,15 @@ def test_an_address_has_one_endpoint_of_a_client(web: Web, caller: Caller) -> No
     add(caller)
 
 
+def test_two_endpoints_of_before_with_one_address_can_be_changed(caller: Caller) -> None:
+    first, second = add(caller), add(caller, f"{URL}/2")
+    owner_sql("UPDATE webhook_endpoints SET url = :u", {"u": URL})
+    for endpoint in (first, second):
+        path = f"/api/webhooks/endpoints/{endpoint['id']}"
+        changed = {"url": URL, "events": ["job.failed"]}
+        assert caller.call("PATCH", path, json=changed).status_code == 200
+
+
 def test_an_address_that_is_sent_twice_at_once_is_added_once(web: Web, caller: Caller) -> None:
     def send(_: int) -> int:
         other = web.caller(caller.person)

@@ -28,8 +28,11 @@ function cameTo({ provider, state, items }) {
   return { matched: `answered${about}`, late: `came too late${about}: no result changed`, unknown: `nothing waited for it${about}`, duplicate: `came again${about}: nothing changed` }[state];
 }
 
+// What can't be seen is shown by its number, as escaped of app/plain_text.py does: whoever tells of an event names it.
+const seen = (words) => words.replace(/\p{C}/gu, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
+
 function callLine(call) {
-  return el("li", { class: "call" }, icon("download"), el("div", {}, el("b", { class: "wrap" }, call.provider ? `Call of ${providers[call.provider] ?? call.provider}` : `Event ${call.event}`), ` ${cameTo(call)}`, el("p", { class: "soft small" }, when(call.at))));
+  return el("li", { class: "call" }, icon("download"), el("div", {}, el("b", { class: "wrap" }, call.provider ? `Call of ${providers[call.provider] ?? call.provider}` : `Event ${seen(call.event)}`), ` ${cameTo(call)}`, el("p", { class: "soft small" }, when(call.at))));
 }
 
 // Turns and calls from outside, in the order in which they came.
