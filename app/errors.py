@@ -42,6 +42,29 @@ class Unauthenticated(LanewayError):
     title = "Sign in first"
 
 
+class NoToken(Unauthenticated):
+    """A program called without saying who it is."""
+
+    title = "A token is needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Send a token as `Authorization: Bearer …`: an API token, or an access token of POST /api/auth/login."
+        )
+
+
+class BadToken(Unauthenticated):
+    """A token came that opens nothing: unknown, ended, revoked, or in no form that is understood."""
+
+    title = "The token is not valid"
+
+
+class NotProved(Unauthenticated):
+    """A call from outside whose signature, or whose address, is not what it should be."""
+
+    title = "The call is not proved"
+
+
 class Forbidden(LanewayError):
     code = "forbidden"
     status = 403

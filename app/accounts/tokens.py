@@ -12,7 +12,7 @@ import jwt
 
 from app.accounts.users import Account
 from app.crypto import derive_key
-from app.errors import Unauthenticated
+from app.errors import BadToken
 from app.settings import get_settings
 
 _ISSUER = "laneway"
@@ -44,20 +44,20 @@ def issue_token(account: Account) -> tuple[str, int]:
 
 
 def read_token(token: str) -> Claim:
-    """Return what a token claims. Raises `Unauthenticated` for one that is not ours or has ended."""
+    """Return what a token claims. Raises `BadToken` for one that is not ours or has ended."""
     try:
         claim, ends = _verified(token, derive_key("access token"))
     except jwt.ExpiredSignatureError:
         raise _ended() from None
     except (jwt.InvalidTokenError, ValueError):
-        raise Unauthenticated("The access token is not valid.") from None
+        raise BadToken("The access token is not valid.") from None
     if ends <= time.time():
         raise _ended()
     return claim
 
 
-def _ended() -> Unauthenticated:
-    return Unauthenticated("The access token has ended; sign in again.")
+def _ended() -> BadToken:
+    return BadToken("The access token has ended; get a new one from POST /api/auth/login.")
 
 
 @lru_cache(maxsize=1024)

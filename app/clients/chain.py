@@ -17,10 +17,11 @@ def read_chain(written: str) -> list[str]:
     return [name.lower() for name in re.split(r"[\s,]+", written) if name]
 
 
-def chain_in_words(chain: Sequence[str] | None) -> str:
+def chain_in_words(chain: Sequence[str] | None, *, is_cheapest_first: bool = False) -> str:
     """Return a chain as people read it; None: the installation's."""
     usual = ",".join(get_settings().enrichment_chain)
-    return f"as the installation: {usual}" if chain is None else ",".join(chain)
+    told = f"as the installation: {usual}" if chain is None else ",".join(chain)
+    return f"{told}; cheapest first" if is_cheapest_first else told
 
 
 def chain_notes(

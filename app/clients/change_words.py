@@ -21,6 +21,7 @@ _NAMES = {
     "daily_limit": "calls a day",
     "reset_hour": "hour (UTC) at which its day begins",
     "enrichment_chain": "who is asked about a lead",
+    "enrichment_cheapest_first": "cheapest first",
     "notes": "notes",
 }
 _VALUES = {
@@ -60,6 +61,8 @@ def _change(name: str, old: Any, new: Any) -> str:
 def _value(value: Any) -> str:
     if value is None or value in ("", []):
         return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         joined = " and " if isinstance(value[0], dict) else ", then "
         return joined.join(map(_part, value))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from app.clients.rows import AuditRow, ClientRow, LaneChange
 from app.clients.setting_rules import KEY_POLICIES, KeyPolicy, check_settings
@@ -42,7 +42,7 @@ _LOCK = text("SELECT lock_client(:tenant)")
 _SET = text("SELECT client_set(:tenant, CAST(:settings AS jsonb))")
 _SET_ACTIVE = text("SELECT client_set_active(:tenant, :active)")
 _REMOVE = text("SELECT client_remove_lane(:tenant)")
-_CHAINS = text("SELECT * FROM client_chains(:tenants)")
+_CHAINS = text("SELECT * FROM client_orders(:tenants)")
 _AUDIT = text("SELECT * FROM audit_log(:tenant, :limit, :before)")
 
 
@@ -75,13 +75,19 @@ def _completed(connection: Connection, clients: list[ClientRow]) -> list[ClientR
         return clients
     ids = [client.id for client in clients]
     holds = {held.tenant_id: held.hold for held in read_holds(connection, ids)}
-    chains = {
-        row.tenant_id: tuple(row.chain) for row in connection.execute(_CHAINS, {"tenants": ids})
-    }
+    chains = {row.tenant_id: row for row in connection.execute(_CHAINS, {"tenants": ids})}
     return [
-        replace(client, hold=holds.get(client.id), enrichment_chain=chains.get(client.id))
+        replace(client, hold=holds.get(client.id), **_chain(chains.get(client.id)))
         for client in clients
     ]
+
+
+def _chain(row: Row[Any] | None) -> dict[str, Any]:
+    """Return what a client has set of its chain and its order; of most clients nothing."""
+    if row is None:
+        return {}
+    chain = None if row.chain is None else tuple(row.chain)
+    return {"enrichment_chain": chain, "enrichment_cheapest_first": row.cheapest_first}
 
 
 def get_client(connection: Connection, name: str | UUID, presence_seconds: float) -> ClientRow:
@@ -142,8 +148,8 @@ def change_settings(
     """Change a client's settings; return {setting: (before, after)} of those that are others now.
 
     `name`, `weight` (1 to 100), `max_in_flight`, `max_in_flight_per_job`, `fallback_after_seconds` (30 or more),
-    `key_policy` and `enrichment_chain` (names of providers); None empties one of the middle three and the last. Raises
-    `InvalidInput` or `NotFound`.
+    `key_policy`, `enrichment_chain` (names of providers) and `enrichment_cheapest_first` (true or false); None empties one of
+    the middle three and the chain. Raises `InvalidInput` or `NotFound`.
     """
     check_settings(settings)
     values = {"tenant": tenant_id, "settings": json.dumps(settings)}

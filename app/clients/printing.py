@@ -122,7 +122,7 @@ def _client_lines(client: ClientRow) -> Iterator[str]:
         yield f"part of the shared lane {client.shared_part:.1%} in the last hour"
     cap, per_job = client.max_in_flight, client.max_in_flight_per_job
     yield f"weight {client.weight}, in flight {cap or 'its part'}, a job {per_job or 'no cap'}"
-    yield f"look-ups {chain_in_words(client.enrichment_chain)}"
+    yield f"look-ups {chain_in_words(client.enrichment_chain, is_cheapest_first=client.enrichment_cheapest_first)}"
     if client.notes:
         yield f"notes {client.notes}"
 

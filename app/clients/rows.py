@@ -55,6 +55,7 @@ class ClientRow:
     shared_part: float | None
     hold: Hold | None = None
     enrichment_chain: tuple[str, ...] | None = None
+    enrichment_cheapest_first: bool = False
 
     @property
     def is_dedicated(self) -> bool:

@@ -41,6 +41,11 @@ def _check_chain(value: object) -> None:
     check_chain(value)
 
 
+def _check_order(value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidInput("Whether the chain is asked cheapest first is true or false.")
+
+
 def _whole(what: str, lowest: int, highest: int, *, may_be_empty: bool) -> Callable[[object], None]:
     def check(value: object) -> None:
         if value is None and may_be_empty:
@@ -68,4 +73,5 @@ _RULES: dict[str, Callable[[object], None]] = {
         may_be_empty=True,
     ),
     "enrichment_chain": _check_chain,
+    "enrichment_cheapest_first": _check_order,
 }

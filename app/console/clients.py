@@ -24,6 +24,7 @@ _SETTINGS = (
     "key_policy",
     "fallback_after_seconds",
     "enrichment_chain",
+    "enrichment_cheapest_first",
 )
 
 

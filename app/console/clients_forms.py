@@ -33,6 +33,7 @@ LABELS = {
     "key_policy": "Keys",
     "fallback_after_seconds": "Seconds without a worker",
     "enrichment_chain": "Look-ups",
+    "enrichment_cheapest_first": "In which order",
     "scopes": "What it may do",
     "expires_at": "Last day",
     "expiresAt": "Last day",

@@ -7,11 +7,12 @@ new person's password travels to the result, which shows it once.
 
 from typing import Any
 
-from flask import redirect, render_template, request, session, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.capacity import capacity
 from app.clients.message import not_yet, welcome
+from app.console import shown_once
 from app.console.clients_forms import fields, lane_words, pasted_keys, read, status_of, warn
 from app.console.clients_keys import LIMITS
 from app.console.frame import pages
@@ -25,6 +26,7 @@ from app.http.models_clients import OnboardIn
 _WHO = ("email", "name", "slug")
 PURPOSE = "onboarding"
 PASSWORD = "new person"  # noqa: S105 - what the password is sealed for
+ONBOARDED = "words of an onboarding"
 
 
 @pages.get("/onboard")
@@ -79,10 +81,10 @@ def client_confirm() -> ResponseReturnValue:
         done = acts.onboard(order)
     except LanewayError as error:
         return _again(order, error), status_of(error)
-    session["onboarded"] = lane_words(done.change)
+    shown_once.keep("onboarded", ONBOARDED, lane_words(done.change))
     warn(done.warnings)
     if done.password:
-        session["password"] = seal(PASSWORD, require_account().id, done.password)
+        shown_once.keep("password", PASSWORD, done.password)
     return redirect(url_for("console.client_ready", slug=done.client.slug), code=303)
 
 
@@ -114,21 +116,13 @@ def client_ready(slug: str) -> ResponseReturnValue:
         "console/client_ready.html",
         client=detail.client,
         detail=detail,
-        words=session.pop("onboarded", None),
-        password=_password(),
+        words=shown_once.take("onboarded", ONBOARDED),
+        # Of a person who was made just now; None: nobody was, or it was too long ago.
+        password=shown_once.take("password", PASSWORD),
         files=acts.files_of(detail),
         message=welcome(detail.client, detail.capacity),
         warning=not_yet(detail.client, detail.serving),
     )
-
-
-def _password() -> object:
-    """Return the password of a person who was made just now, once; None: nobody was, or it was too long ago."""
-    sealed = session.pop("password", None)
-    try:
-        return unseal(PASSWORD, require_account().id, sealed) if sealed else None
-    except LanewayError:
-        return None
 
 
 def _form_page(form: Any, problem: LanewayError | None) -> str:

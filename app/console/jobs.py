@@ -20,6 +20,7 @@ from app.jobs.listing import JobFilter, list_jobs
 from app.jobs.queries import STATUSES, get_job
 from app.jobs.results import list_errors, list_results
 from app.jobs.status import get_status
+from app.jobs.timeline import read_calls
 from app.settings import get_settings
 from app.webhooks.endpoints import count_switched_off
 
@@ -79,6 +80,7 @@ def job(job_id: UUID) -> str:
             search=asked["q"] or None,
         )
         bad_rows = list_errors(connection, job_id) if state.job.bad_rows else []
+        calls = read_calls(connection, job_id)
     results = rows[:ROWS_A_PAGE]
     return render_template(
         "console/job.html",
@@ -88,6 +90,7 @@ def job(job_id: UUID) -> str:
         next_cursor=encode_item(results[-1].item_no) if len(rows) > ROWS_A_PAGE else None,
         asked=asked,
         bad_rows=bad_rows,
+        calls=calls,
     )
 
 

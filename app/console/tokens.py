@@ -3,13 +3,13 @@
 from datetime import date
 from uuid import UUID
 
-from flask import redirect, render_template, request, session, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.accounts.api_tokens import SCOPES, good_through
+from app.console import shown_once
 from app.console.clients_forms import done_or_said, read, status_of
 from app.console.frame import pages
-from app.console.sealed import seal, unseal
 from app.errors import InvalidInput, LanewayError
 from app.http import tokens as acts
 from app.http.auth import require_account
@@ -37,20 +37,11 @@ def _page(problem: LanewayError | None) -> str:
         "console/tokens.html",
         tokens=acts.read_tokens(),
         of_all=account.role == "admin",
-        new=_kept_token(),
+        new=shown_once.take("api_token", PURPOSE),
         scopes=[(scope, MAY[scope]) for scope in SCOPES],
         form=request.form,
         problem=problem,
     )
-
-
-def _kept_token() -> object:
-    """Return name and text of the token that was made just now; the session forgets it with that."""
-    sealed = session.pop("api_token", None)
-    try:
-        return unseal(PURPOSE, require_account().id, sealed) if sealed else None
-    except LanewayError:
-        return None
 
 
 @pages.post("/tokens")
@@ -60,8 +51,8 @@ def token_add() -> ResponseReturnValue:
         made, secret = acts.make(_sent())
     except LanewayError as error:
         return _page(error), status_of(error)
-    # Shown by the next page, so that a reload makes no second one; in the cookie it is sealed.
-    session["api_token"] = seal(PURPOSE, require_account().id, [made.name, secret])
+    # Shown by the next page, so that a reload makes no second one.
+    shown_once.keep("api_token", PURPOSE, [made.name, secret])
     return redirect(url_for("console.tokens"), code=303)
 
 
@@ -72,7 +63,7 @@ def _sent() -> TokenIn:
     except ValueError as error:
         raise InvalidInput("Last day: write it as 2027-06-30.") from error
     values = {"name": request.form.get("name", ""), "scopes": request.form.getlist("scopes")}
-    return read(TokenIn, {**values, "expires_at": ends})
+    return read(TokenIn, {**values, "expiresAt": ends})
 
 
 @pages.post("/tokens/<uuid:token_id>/revoke")

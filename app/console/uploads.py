@@ -62,7 +62,7 @@ def _said() -> MultiDict[str, str]:
     """Return the form without what it holds for another purpose than the chosen one."""
     said = MultiDict(request.form)
     if said.get("purpose", "verify") == "verify":
-        for name in ("columns", "enrichment_types", "min_score", "provider"):
+        for name in ("columns", "enrichment_types", "min_score", "provider", "cheapest_first"):
             said.poplist(name)
     return said
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from flask import flash, redirect, render_template, request, session, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound as NoSuchPage
 
+from app.console import shown_once
 from app.console.clients_forms import done_or_said, read, status_of
 from app.console.frame import pages
-from app.console.sealed import seal, unseal
 from app.db.scope import tenant_scope
 from app.errors import LanewayError
-from app.http.auth import require_account, require_tenant
+from app.http.auth import require_tenant
 from app.http.models_webhooks import DeliveryListIn, EndpointChangeIn, EndpointIn
 from app.http.pagination import decode_delivery, encode_delivery
 from app.http.webhooks import overlap_seconds
@@ -26,16 +26,8 @@ FILTERS = {"to": "endpoint", "job": "job", "status": "status", "event": "event",
 
 
 def _keep_secret(of: str, secret: str) -> None:
-    """Have the next page show a secret, once; in the cookie it is sealed."""
-    session["webhook_secret"] = seal(PURPOSE, require_account().id, [of, secret])
-
-
-def _kept_secret() -> object:
-    sealed = session.pop("webhook_secret", None)
-    try:
-        return unseal(PURPOSE, require_account().id, sealed) if sealed else None
-    except LanewayError:
-        return None
+    """Have the next page show a secret, once."""
+    shown_once.keep("webhook_secret", PURPOSE, [of, secret])
 
 
 @pages.get("/webhooks")
@@ -63,7 +55,7 @@ def _page(problem: LanewayError | None) -> str:
         "console/webhooks.html",
         endpoints=listed,
         own=own,
-        secret=_kept_secret(),
+        secret=shown_once.take("webhook_secret", PURPOSE),
         deliveries=shown,
         asked={k: filters[v] for k, v in FILTERS.items() if filters.get(v) is not None},
         cursor=asked.cursor,

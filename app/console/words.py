@@ -47,6 +47,29 @@ FIELDS = {
 }
 
 
+_ROWS_NAMED = 5
+
+
+def _lines_in_words(lines: Sequence[int]) -> str:
+    """Name some lines: line 1; lines 1, 2; lines 1, 2, 3, 4, 5 and 3 more."""
+    named = ", ".join(str(line) for line in lines[:_ROWS_NAMED])
+    more = f" and {len(lines) - _ROWS_NAMED} more" if len(lines) > _ROWS_NAMED else ""
+    return f"line{'' if len(lines) == 1 else 's'} {named}{more}"
+
+
+def call_in_words(state: str, lines: Sequence[int], *, is_answer: bool) -> str:
+    """Say what a call from outside came to, about which lines; `static/dashboard/course.js` says the same of rows."""
+    about = f" about {_lines_in_words(lines)}" if lines else ""
+    if not is_answer:
+        return "came again: kept once" if state == "duplicate" else "kept with the job"
+    return {
+        "matched": f"answered{about}",
+        "late": f"came too late{about}: no result changed",
+        "unknown": f"nothing waited for it{about}",
+        "duplicate": f"came again{about}: nothing changed",
+    }[state]
+
+
 def verdicts_of(params: Mapping[str, Any]) -> dict[str, str]:
     """Return the verdicts that rows of a job with these params may get, with their labels."""
     names = set(_OF_ADDRESSES) if "wanted" not in params else set(_OF_LEADS)

@@ -98,18 +98,19 @@ def email_to_verify(outcome: Outcome, lookup: Lookup | None) -> str:
 
 
 def _sentence(course: Course) -> str:
-    words = _words(course.lookup.wanted, course.missing, found_any=bool(course.findings))
+    wanted, missing, given = course.lookup.wanted, course.missing, course.given
+    words = _words(wanted - missing - given, given, missing, found_any=bool(course.findings))
     return words if course.findings else " ".join([words, *course.notes.values()])
 
 
 @lru_cache(maxsize=1_000)
-def _words(wanted: frozenset[Kind], missing: frozenset[Kind], *, found_any: bool) -> str:
+def _words(
+    found: frozenset[Kind], given: frozenset[Kind], missing: frozenset[Kind], *, found_any: bool
+) -> str:
     """There are few of them, however many leads."""
-    if not missing:
-        return f"Found: {_listed(wanted)}."
-    if found_any and (there := _listed(wanted - missing)):
-        return f"Found: {there}. Not found: {_listed(missing)}."
-    return f"Not found: {_listed(missing)}."
+    parts = [("Found", found if found_any else frozenset()), ("Not found", missing)]
+    told = [f"{word}: {_listed(kinds)}." for word, kinds in (*parts, ("Given", given)) if kinds]
+    return " ".join(told if found or missing else [*told, "There was nothing to look for."])
 
 
 def _listed(kinds: frozenset[Kind]) -> str:

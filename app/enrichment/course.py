@@ -13,8 +13,7 @@ from typing import Any
 from app.enrichment.lookup import FIELDS, Finding, Kind, Lookup, Person
 from app.provider_errors import ProviderError
 
-#: What shows that a kind was found: the first of these that is there. Without one of them the kind is still wanted. That the
-#: client itself told one will do as well, but not of the company: its name says where to look, and is no company data.
+#: What shows that a kind was found: the first of these that a provider said. Without one of them the kind is still wanted.
 PRINCIPAL: Mapping[Kind, tuple[str, ...]] = {
     Kind.EMAIL: ("email",),
     Kind.COMPANY: tuple(name for name, kind in FIELDS.items() if kind is Kind.COMPANY),
@@ -22,6 +21,9 @@ PRINCIPAL: Mapping[Kind, tuple[str, ...]] = {
     Kind.PHONE: ("phone", "company_phone"),
     Kind.PERSON: ("position", "full_name", "location"),
 }
+#: What ends the search for a kind where the client itself told it: nobody is paid for what is there. It counts as given, not
+#: as found. A name and a company say where to look and are no data about either: nothing that is told ends that search.
+_GIVEN: Mapping[Kind, str] = {Kind.EMAIL: "email", Kind.SOCIAL: "linkedin_url"}
 
 
 @dataclass
@@ -130,8 +132,14 @@ class Course:
         )
 
     @property
+    def given(self) -> frozenset[Kind]:
+        """The kinds that the client told itself, so that nobody was asked for them."""
+        told = (kind for kind in self.lookup.wanted - self.missing if not self._is_found(kind))
+        return frozenset(told)
+
+    @property
     def verdict(self) -> str:
-        """`found` when nothing is missing, `partial` when something was found, else `not_found`."""
+        """`found` when nothing is missing, also where all was given; `partial` when something was found, else `not_found`."""
         if not self.missing:
             return "found"
         return "partial" if self.findings else "not_found"
@@ -144,22 +152,35 @@ class Course:
             **{name: f"failed: {error.message}" for name, error in self.failures.items()},
             **{name: f"skipped: {why}" for name, why in self.skipped.items()},
         }
-        return {
+        kept = {
             "fields": {name: found.as_json() for name, found in self.findings.items()},
             "providers": providers,
         }
+        if not (kinds := self.given):
+            return kept
+        names = (name for kind, name in _GIVEN.items() if kind in kinds)
+        return {**kept, "given": {name: getattr(self.lookup.person, name) for name in names}}
 
     def _has(self, kind: Kind) -> bool:
+        return self._is_found(kind) or (
+            # Told or not, one that is not sure enough is still being looked for.
+            not (kind is Kind.EMAIL and "email" in self.findings)
+            and bool(getattr(self.lookup.person, self._given_by(kind), ""))
+        )
+
+    def _is_found(self, kind: Kind) -> bool:
         if kind is Kind.EMAIL:
             found = self.findings.get("email")
-            if found is not None:
-                return found.score is None or found.score >= self.min_score
-            return bool(self.lookup.person.email)
-        if any(name in self.findings for name in PRINCIPAL[kind]):
-            return True
-        return kind is not Kind.COMPANY and any(
-            getattr(self.lookup.person, name, "") for name in PRINCIPAL[kind]
-        )
+            return found is not None and (found.score is None or found.score >= self.min_score)
+        if kind is Kind.SOCIAL and self.lookup.person.linkedin_url:
+            return any(FIELDS[name] is kind for name in self.findings)
+        return any(name in self.findings for name in PRINCIPAL[kind])
+
+    def _given_by(self, kind: Kind) -> str:
+        """Return the field that ends the search where the client told it. Of a profile alone the others are wanted."""
+        if kind is Kind.SOCIAL and self.lookup.wanted == {Kind.SOCIAL}:
+            return ""
+        return _GIVEN.get(kind, "")
 
     def _asks_for(self, wanted: frozenset[Kind]) -> Lookup:
         person = self._known()

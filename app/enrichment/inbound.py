@@ -24,7 +24,7 @@ from app.enrichment.late_answers import take_call
 from app.enrichment.providers import LATE, PROVIDERS
 from app.enrichment.standard_webhooks import verify_any
 from app.enrichment.waits import wake_chunks
-from app.errors import InvalidInput, Misconfigured, NotFound, Unauthenticated
+from app.errors import InvalidInput, Misconfigured, NotFound, NotProved
 from app.settings import Settings, read_secrets
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class JobEvent(BaseModel):
 
 
 def take_provider_call(received: Received, provider: str, settings: Settings) -> State:
-    """Take a vendor's call. Raises `NotFound` for no vendor of ours, `Unauthenticated` for one that is not proved."""
+    """Take a vendor's call. Raises `NotFound` for no vendor of ours, `NotProved` for one that is not proved."""
     if provider not in PROVIDERS:
         raise NotFound("There is no such provider.")
     if "token" in received.query:
@@ -66,7 +66,7 @@ def take_provider_call(received: Received, provider: str, settings: Settings) ->
 
 
 def take_job_event(received: Received, settings: Settings) -> State:
-    """Take a call about a job: kept and shown, and it changes nothing. Raises `Unauthenticated`, `InvalidInput`."""
+    """Take a call about a job: kept and shown, and it changes nothing. Raises `NotProved`, `InvalidInput`."""
     secrets = read_secrets(settings.enrichment_webhook_secret)
     event_id = verify_any(received.headers, received.body, secrets)
     if event_id is None:
@@ -176,6 +176,6 @@ def _uuid(given: str) -> UUID | None:
         return None
 
 
-def _refusal(provider: str) -> Unauthenticated:
+def _refusal(provider: str) -> NotProved:
     log.warning("call_refused", provider=provider)
-    return Unauthenticated("This call is not proved.")
+    return NotProved("This call is not proved.")

@@ -25,7 +25,7 @@ from app.accounts.users import (
     revoke_session,
 )
 from app.db.scope import statement_scope, system_scope
-from app.errors import Forbidden, Unauthenticated
+from app.errors import BadToken, Forbidden, NoToken, Unauthenticated
 from app.http import gates
 from app.http.gates import gate
 from app.http.limits import check_bad_token, count_tenant
@@ -89,7 +89,7 @@ def _load_session(text: str) -> SessionUser | None:
 def _ask_to_sign_in() -> Response:
     """Send a page's visitor to the login page; the API answers 401."""
     if request.path.startswith("/api/") or "console.login" not in current_app.view_functions:
-        raise Unauthenticated("Sign in to go on.")
+        raise NoToken
     return redirect(url_for("console.login", next=request.full_path.rstrip("?")))
 
 
@@ -113,14 +113,16 @@ def end_session() -> None:
 def _from_bearer(header: str) -> Account:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("Send the access token as `Authorization: Bearer …`.")
+        raise BadToken("Send the token as `Authorization: Bearer …`.")
     if token.strip().startswith(PREFIX):
         return _from_api_token(token.strip())
     claim = read_token(token.strip())
     with statement_scope() as connection:
         account = find_account(connection, claim.user_id, claim.stamp)
     if account is None:
-        raise Unauthenticated("The access token is no longer valid; sign in again.")
+        raise BadToken(
+            "The access token is no longer valid; get a new one from POST /api/auth/login."
+        )
     return account
 
 
@@ -136,7 +138,7 @@ def _from_api_token(token: str) -> Account:
     found = _look_up(token)
     if found is None:
         check_bad_token()
-        raise Unauthenticated("The API token is not good (any more).")
+        raise BadToken("There is no such API token, or it was revoked or has ended.")
     account, claim = found
     g.scopes = claim.scopes
     structlog.contextvars.bind_contextvars(token_id=str(claim.token_id))
@@ -205,7 +207,9 @@ def require_account() -> Account:
     """Return who asks. Raises `Unauthenticated` for nobody."""
     account = current_account()
     if account is None:
-        raise Unauthenticated("Sign in, or send an access token.")
+        if request.path.startswith("/api/"):
+            raise NoToken
+        raise Unauthenticated("Sign in to go on.")
     return account
 
 

@@ -1,8 +1,18 @@
 """What all models of the API have in common: what is sent is known and readable, what is answered is read from plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 
 class Input(BaseModel):
@@ -10,16 +20,37 @@ class Input(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _want_object(cls, value: object) -> object:
-        """Say in the API's words what is wanted where something else than an object was sent."""
-        if isinstance(value, Mapping | cls):
-            return value
-        needed = [name for name, field in cls.model_fields.items() if field.is_required()]
-        shape = ", ".join(f'"{name}": …' for name in needed or list(cls.model_fields)[:2])
+    def _read(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Say in the API's words that something else than an object was sent, and which fields there are."""
+        if not isinstance(value, Mapping | cls):
+            raise ValueError(cls._wanted())
+        try:
+            return handler(value)
+        except ValidationError as error:
+            told = error.errors(include_url=False)
+            if not any(_is_stranger(each) for each in told):
+                raise
+            raise ValidationError.from_exception_data(
+                cls.__name__, [cls._detail(each) for each in told]
+            ) from None
+
+    @classmethod
+    def _wanted(cls) -> str:
+        needed = [name_of(cls, name) for name, f in cls.model_fields.items() if f.is_required()]
+        shape = ", ".join(f'"{name}": …' for name in needed or _names(cls)[:2])
         rest = "" if len(needed) == len(cls.model_fields) else ", …"
-        raise ValueError(f"must be an object: {{{shape}{rest}}}")
+        return f"must be an object: {{{shape}{rest}}}"
+
+    @classmethod
+    def _detail(cls, error: ErrorDetails) -> InitErrorDetails:
+        """Return an error as it was, except that of an unknown field of this very model, which is told what there is."""
+        message = error["msg"]
+        if _is_stranger(error):
+            message = unknown_field(str(error["loc"][0]), _names(cls))
+        kind = PydanticCustomError(error["type"], message)
+        return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"])
 
     @field_validator("*", mode="before")
     @classmethod
@@ -35,3 +66,35 @@ class Out(BaseModel):
     """Read from the plain values of the domain."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+def name_of(model: type[BaseModel], field: str) -> str:
+    """Return what a field is called in requests."""
+    return model.model_fields[field].alias or field
+
+
+def unknown_field(said: str, names: Sequence[str]) -> str:
+    """Say that a field is not known, which are, and which of them was probably meant."""
+    text = f"unknown field; allowed here: {', '.join(names)}"
+    meant = nearest(said, names)
+    return f"{text}. Did you mean {meant}?" if meant else text
+
+
+def nearest(said: str, names: Sequence[str]) -> str | None:
+    """Return the name that was probably meant, whatever its capitals and underscores; None for nothing like any."""
+    plain = {_plain(name): name for name in names}
+    found = get_close_matches(_plain(said), plain, n=1, cutoff=0.7)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [name_of(model, field) for field in model.model_fields]
+
+
+def _is_stranger(error: ErrorDetails) -> bool:
+    # Those of models further in have been told already, by their own.
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1

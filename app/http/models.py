@@ -196,7 +196,10 @@ class ResultOut(Out):
     failed: bool
     duplicate_of: int | None
     lead_id: str | None = Field(description="The caller's own id of the lead.")
-    data: dict[str, Any] | None = Field(description="What was found of a lead.")
+    data: dict[str, Any] | None = Field(
+        description="Of a lead: what providers found (`fields`), what each came to (`providers`), and what was wanted and came with "
+        "the lead (`given`, where there is such)."
+    )
 
 
 class ResultListOut(Out):

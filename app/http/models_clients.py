@@ -66,6 +66,10 @@ class ClientSettingsIn(Input):
         default=None,
         description="Providers that are asked about a lead, the first first, from the next job on; null: as the installation.",
     )
+    enrichment_cheapest_first: bool = Field(
+        default=False,
+        description="Ask them in the order of what the look-up costs, where a job does not say.",
+    )
 
 
 class ClientChangeIn(ClientSettingsIn):

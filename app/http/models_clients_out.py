@@ -42,6 +42,7 @@ class ClientSettingsOut(Out):
     key_policy: KeyPolicy
     fallback_after_seconds: int | None
     enrichment_chain: list[str] | None = Field(description="null: as the installation.")
+    enrichment_cheapest_first: bool = Field(description="Where a job does not say.")
 
 
 class CapacityOut(Out):

@@ -37,7 +37,9 @@ USUAL_TYPES: dict[str, list[Type]] = {
 
 
 class CamelInput(Input):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    """Fields are spelt as `webhookUrl`, and in no other way: two spellings of one field could say two things."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class LeadFieldsIn(CamelInput):
@@ -116,8 +118,7 @@ class BatchJobIn(_JobIn):
 
 
 def _how_many(said: Any) -> str:
-    names = {"leadIds", "lead_ids"}
-    many = names & set(said) if isinstance(said, dict) else isinstance(said, ManyLeadsIn)
+    many = "leadIds" in said if isinstance(said, dict) else isinstance(said, ManyLeadsIn)
     return "(many)" if many else "(one)"
 
 

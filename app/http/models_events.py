@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from app.http.model_bases import Input, Out
 from app.http.models import JobState, ResultOut, _empty_is_none
+from app.http.models_webhook_events import EventState
 
 
 class EventsIn(Input):
@@ -37,8 +38,24 @@ class ChunkOut(Out):
     error: str | None
 
 
+class CallOut(Out):
+    """A call from outside about the job: of a provider whose answer came later, or an event that somebody told."""
+
+    id: int = Field(description="As in the list of `/api/enrichment/webhook/events`.")
+    at: datetime
+    provider: str | None = Field(description="null: an event of the generic form.")
+    event: str | None
+    state: EventState = Field(
+        description="What it came to. `matched`: an answer that was waited for, or an event that is kept. `late`: the lead was "
+        "concluded, nothing changed. `unknown`: nothing waited for it. `duplicate`: it came before."
+    )
+    items: list[int] = Field(description="Rows of the job that it was about.")
+    lines: list[int] = Field(description="The lines of the list that these rows stand in.")
+
+
 class TimelineOut(Out):
     turns: list[TurnOut]
+    calls: list[CallOut] = Field(description="The last 50, in the order in which they came.")
     chunks: list[ChunkOut]
     by_status: dict[str, int] = Field(description="All chunks, by their status.")
 

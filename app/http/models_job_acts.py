@@ -1,7 +1,7 @@
 """What the job API takes to choose jobs and to act on them, and what it answers about many."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -14,7 +14,15 @@ from app.jobs.acts import MOST_TAGS, Act, Action
 from app.jobs.listing import JobFilter
 from app.jobs.metrics import Metrics, Percentiles, Sums
 
-JobKind = Annotated[str, StringConstraints(max_length=50)]
+#: All types of jobs that a list may have: those that requests make, and acts on many.
+JobKind = Literal[
+    "single_lead_enrichment",
+    "batch_lead_enrichment",
+    "company_data_update",
+    "social_profile_discovery",
+    "email_validation",
+    "bulk",
+]
 Optional = BeforeValidator(_empty_is_none)
 
 

@@ -131,7 +131,8 @@ class DeliveryListOut(Out):
 
 
 class AttemptOut(Out):
-    number: int
+    number: int = Field(description="Counts on through replays.")
+    replay: int = Field(description="0: of the first sending; 1: of its first replay, and so on.")
     at: datetime
     url: str
     headers: dict[str, str] = Field(description="As sent, without the signature.")

@@ -29,6 +29,8 @@ _PASSING = ("08", "57P", "53", "40", "55P03", "57014")
 _PYDANTIC_PREFIX = "Value error, "
 #: Bodies that are read by fields: what is wrong with them is not their type.
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+#: What the framework calls the field of an error that is of all that was sent.
+_WHOLE = "_schema"
 _NAMES = {
     400: ("bad_request", "The request can't be read"),
     401: ("unauthenticated", "Sign in first"),
@@ -114,14 +116,27 @@ def _from_apiflask(error: HTTPError) -> Problem:
     message = error.message or "Something went wrong"
     code, title = _NAMES.get(error.status_code, (f"http_{error.status_code}", message))
     fields = [
-        {"field": _field(name.split(".")), "message": message.removeprefix(_PYDANTIC_PREFIX)}
-        for place in (error.detail if isinstance(error.detail, dict) else {}).values()
-        for name, messages in (place.items() if isinstance(place, dict) else ())
+        {
+            "field": where if name == _WHOLE else _field(name.split(".")),
+            "message": message.removeprefix(_PYDANTIC_PREFIX),
+        }
+        for where, place in _by_place(error.detail)
+        for name, messages in place.items()
         for message in messages
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in fields) or message
     extra = {"errors": fields} if fields else {}
     return Problem(error.status_code, code, title, detail, extra=extra)
+
+
+def _by_place(detail: Any) -> list[tuple[str, Mapping[str, list[str]]]]:
+    """Return what is wrong in the body and in the query, field by field."""
+    places = detail.items() if isinstance(detail, dict) else ()
+    return [
+        ("query" if name == "query" else "body", place)
+        for name, place in places
+        if isinstance(place, dict)
+    ]
 
 
 def field_errors(error: ValidationError) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ import hmac
 from apiflask import APIBlueprint
 from flask import request
 
-from app.errors import NotFound, Unauthenticated
+from app.errors import BadToken, NotFound
 from app.http.gates import gate
 from app.http.health import health_answer
 from app.http.models import HealthOut
@@ -22,7 +22,7 @@ def _check_secret() -> None:
         raise NotFound("CRON_SECRET is not set, so work is driven by workers only.")
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
-        raise Unauthenticated("Send CRON_SECRET as `Authorization: Bearer …`.")
+        raise BadToken("Send CRON_SECRET as `Authorization: Bearer …`.")
 
 
 @process.post("")

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,8 @@ FOUND_FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "social": ("linkedin_url", "twitter_url", "github_url", "facebook_url"),
 }
+#: A time in the file, whichever column: ISO 8601 in UTC, to the second.
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _PARTS = (("", "value"), ("_provider", "provider"), ("_score", "score"), ("_at", "found_at"))
 #: How a cell begins that a spreadsheet would run (OWASP, "CSV injection"); the full-width forms count as the plain ones.
 _FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -113,8 +116,16 @@ def _cells(row: Row[Any], width: int, fields: Sequence[str]) -> list[str]:
     if len(original) != width:
         original = [*original, *[""] * (width - len(original))][:width]
     found = data["fields"] if data else {}
-    parts = [found.get(field, {}).get(part) for field in fields for _, part in _PARTS]
+    parts = [_part(found.get(field, {}), part) for field in fields for _, part in _PARTS]
     return [neutralise(cell) for cell in (*original, *answers, *parts)]
+
+
+def _part(told: Mapping[str, Any], part: str) -> Any:
+    """Return one part of what was found of a field; its time in the form of the file's other times."""
+    value = told.get(part)
+    if part != "found_at" or value is None:
+        return value
+    return datetime.fromisoformat(value).astimezone(UTC).strftime(_TIME)
 
 
 def _take(buffer: io.StringIO) -> str:

@@ -19,6 +19,7 @@ What = Literal["created", "started", "retried", "ended"]
 #: Of many chunks those are shown that move or wait, then the last that ended.
 CHUNKS_SHOWN = 100
 ATTEMPTS_SHOWN = 200
+CALLS_SHOWN = 50
 _EVENTS = text("SELECT at, what, status, failed FROM job_events WHERE job_id = :job ORDER BY id")
 _CHUNKS = text("""
     SELECT kind, first_item, last_item, status, run_at, started_at, finished_at, done_items AS done, failed_items AS failed,
@@ -32,6 +33,15 @@ _CHUNKS_BY_STATUS = text(
 _ATTEMPTS = text("""
     SELECT at, provider, outcome, code, message, is_cached AS cached, ms, credits FROM lookup_attempts
     WHERE job_id = :job AND item_no = :item ORDER BY id LIMIT :n
+""")
+#: The last that came, in the order in which they came.
+_CALLS = text("""
+    SELECT * FROM (
+        SELECT e.id, e.received_at AS at, e.provider, e.event, e.state, e.item_nos AS items, ARRAY(
+            SELECT i.line_no FROM job_items i WHERE i.job_id = :job AND i.item_no = ANY (e.item_nos) ORDER BY i.item_no
+        ) AS lines
+        FROM lookup_events e WHERE e.job_id = :job ORDER BY e.id DESC LIMIT :n
+    ) last ORDER BY id
 """)
 _NEXT = text("""
     SELECT retries -> CAST(:item AS text) AS told FROM chunks
@@ -70,10 +80,27 @@ class ChunkView:
 
 
 @dataclass(frozen=True)
+class CallView:
+    """A call from outside about the job, and what it came to. `provider` None: an event that somebody told.
+
+    `lines` are those of the list that the rows `items` stand in.
+    """
+
+    id: int
+    at: datetime
+    provider: str | None
+    event: str | None
+    state: str
+    items: list[int]
+    lines: list[int]
+
+
+@dataclass(frozen=True)
 class Timeline:
     """A job's course; `by_status` counts all its chunks, of which some are shown."""
 
     turns: list[Turn]
+    calls: list[CallView]
     chunks: list[ChunkView]
     by_status: dict[str, int]
 
@@ -117,9 +144,16 @@ def read_timeline(connection: Connection, job: JobView) -> Timeline:
     counted = connection.execute(_CHUNKS_BY_STATUS, {"job": job.id})
     return Timeline(
         turns=turns or _turns_of(job),
+        calls=read_calls(connection, job.id),
         chunks=[ChunkView(**row._mapping) for row in chunks],
         by_status={row.status: row.n for row in counted},
     )
+
+
+def read_calls(connection: Connection, job_id: UUID) -> list[CallView]:
+    """Return the last calls from outside about a job, up to CALLS_SHOWN, the first first."""
+    found = connection.execute(_CALLS, {"job": job_id, "n": CALLS_SHOWN})
+    return [CallView(**row._mapping) for row in found]
 
 
 def read_item(connection: Connection, job_id: UUID, item_no: int) -> ItemCourse:

@@ -15,12 +15,14 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "email": EMAIL_NAMES,
     "first_name": (
         *("first name", "firstname", "given name", "forename", "first", "contact first name"),
+        *("given", "given names", "first names", "christian name", "person first name"),
         *("Vorname", "prénom", "nombre", "nome", "voornaam", "förnamn", "fornavn", "etunimi"),
     ),
     "last_name": (
         *("last name", "lastname", "surname", "family name", "second name", "contact last name"),
         *("Nachname", "Familienname", "nom", "nom de famille", "apellido", "apellidos", "cognome"),
         *("achternaam", "efternamn", "etternavn", "sukunimi", "last"),
+        *("family", "family names", "last names", "person last name"),
     ),
     "full_name": (
         *("full name", "name", "contact name", "contact", "person name", "person", "lead name"),
@@ -29,17 +31,20 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "company": (
         *("company", "company name", "organization", "organisation", "organization name"),
         *("account", "account name", "employer", "business", "business name", "current company"),
+        *("organisation name", "employer name", "firm", "firm name", "current employer", "org"),
         *("Firma", "Firmenname", "Unternehmen", "entreprise", "société", "empresa", "azienda"),
         *("bedrijf", "företag", "yritys"),
     ),
     "domain": (
         *("domain", "company domain", "email domain", "website", "company website", "web site"),
         *("website url", "company url", "web", "homepage", "url", "Webseite", "site web"),
+        *("web address", "website address", "home page", "company site"),
         *("site internet", "sitio web", "sito web"),
     ),
     "linkedin_url": (
         *("linkedin url", "linkedin", "linkedin profile", "linkedin profile url"),
         *("person linkedin url", "linkedin link", "profile url", "contact linkedin url"),
+        *("linkedin address", "linkedin page", "linkedin member url", "li profile"),
     ),
 }
 FIELDS: Final = tuple(_NAMES)

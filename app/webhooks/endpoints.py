@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
@@ -66,7 +67,11 @@ _SELECT = """
 """
 _LIST = text(f"{_SELECT} ORDER BY e.of_jobs, e.created_at, e.id LIMIT 500")
 _GET = text(f"{_SELECT} AND e.id = :id")
-_COUNT = text("SELECT count(*) FROM webhook_endpoints WHERE NOT of_jobs AND deleted_at IS NULL")
+#: One at a time of a client: two requests at once must not both find that there is none yet. Until the transaction's end.
+_LOCK = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('webhook endpoints of ' || laneway_tenant()::text, 0))"
+)
+_URLS = text("SELECT id, url FROM webhook_endpoints WHERE NOT of_jobs AND deleted_at IS NULL")
 _SWITCHED_OFF = text("""
     SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL AND disabled_reason IN ('gone', 'failing')
 """)
@@ -138,9 +143,9 @@ def add_endpoint(
 ) -> tuple[UUID, str]:
     """Add an endpoint for an address that was checked; return its id and its secret, the only time it is seen.
 
-    Raises `Conflict` when the client has as many as it may have.
+    Raises `Conflict` when the client has as many as it may have, or has one with this address.
     """
-    if connection.execute(_COUNT).scalar_one() >= MAX_ENDPOINTS:
+    if _refuse_second(connection, url) >= MAX_ENDPOINTS:
         raise Conflict(f"There are {MAX_ENDPOINTS} endpoints already; remove one first.")
     secret = new_secret()
     values = {
@@ -162,8 +167,12 @@ def change_endpoint(
     events: Sequence[EventType] | None = None,
     description: str | None = None,
 ) -> None:
-    """Change what is given. Raises `NotFound`, and `Conflict` for the address of a job, which the job says."""
-    _refuse_of_jobs(connection, endpoint_id, "is changed with the job")
+    """Change what is given. Raises `NotFound`, and `Conflict` for the address of a job, which the job says, and for one that
+    another endpoint has."""
+    endpoint = _refuse_of_jobs(connection, endpoint_id, "is changed with the job")
+    # Two with one address may be there from before: each can be changed and removed.
+    if url is not None and url != endpoint.url:
+        _refuse_second(connection, url, endpoint_id)
     values = {
         "id": endpoint_id,
         "url": url,
@@ -212,6 +221,28 @@ def send_test(connection: Connection, endpoint_id: UUID) -> str:
     return message_id
 
 
-def _refuse_of_jobs(connection: Connection, endpoint_id: UUID, why: str) -> None:
-    if get_endpoint(connection, endpoint_id).of_jobs:
+def _refuse_second(connection: Connection, url: str, own: UUID | None = None) -> int:
+    """Refuse the address of another endpoint of the client, which would get each event twice; return how many there are."""
+    connection.execute(_LOCK)
+    rows = connection.execute(_URLS).all()
+    for row in rows:
+        if row.id != own and _plain(row.url) == _plain(url):
+            raise Conflict(
+                "There is an endpoint with this address already; change its events instead of adding another.",
+                endpoint_id=str(row.id),
+            )
+    return len(rows)
+
+
+def _plain(url: str) -> tuple[str, str, int | None, str, str]:
+    """Return what an address says, however it is spelt: capitals of the host, a port that goes without saying."""
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return (parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path or "/", parts.query)
+
+
+def _refuse_of_jobs(connection: Connection, endpoint_id: UUID, why: str) -> Endpoint:
+    endpoint = get_endpoint(connection, endpoint_id)
+    if endpoint.of_jobs:
         raise Conflict(f"This address is the webhook_url of a job: it {why}.")
+    return endpoint

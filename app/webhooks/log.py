@@ -35,9 +35,13 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request: its headers without the signature, and the beginning of the answer. `ms` until the answer's status."""
+    """One request: its headers without the signature, and the beginning of the answer. `ms` until the answer's status.
+
+    `number` counts on through replays; `replay` is 0 of the first sending, 1 of its first replay.
+    """
 
     number: int
+    replay: int
     at: datetime
     url: str
     headers: dict[str, str]
@@ -75,8 +79,9 @@ _BODY = text("""
     SELECT v.payload FROM webhook_events v JOIN webhook_deliveries d ON d.event_id = v.id WHERE d.id = :id
 """)
 _ATTEMPTS = text("""
-    SELECT number, at, url, headers, answer_status, answer, ms, error FROM webhook_attempts
-    WHERE delivery_id = :id ORDER BY id DESC LIMIT :n
+    SELECT row_number() OVER sent AS number, greatest(count(*) FILTER (WHERE number = 1) OVER sent - 1, 0) AS replay,
+        at, url, headers, answer_status, answer, ms, error
+    FROM webhook_attempts WHERE delivery_id = :id WINDOW sent AS (ORDER BY id) ORDER BY id DESC LIMIT :n
 """)
 _IS_ON = text("""
     SELECT e.is_enabled AND e.deleted_at IS NULL FROM webhook_endpoints e

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, text
 from app.accounts.tenants import create_tenant
 from app.accounts.users import create_user
 from app.clients.keys import NewKey, add_key
-from app.db.engine import owner_engine
+from app.db.engine import make_engine, owner_engine
 from app.jobs.ids import new_job_id
 from devtools.ports import find_free_port
 from devtools.processes import Process
@@ -29,6 +30,8 @@ from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import ROOT, Environment, forget_environment, use_environment
 
 PASSWORD = "correct horse battery staple"
+#: With it a system tells of jobs.
+WEBHOOK_SECRET = "whsec_dG8gdGVsbCBvZiBqb2JzIGluIHRlc3Rz"
 READY_SECONDS = 60.0
 #: Slow enough to watch, quick enough for a test: about 25 addresses a second.
 SPACING_MS = 40
@@ -64,11 +67,22 @@ OPERATOR = "operator@laneway.example"
 
 @dataclass(frozen=True)
 class Product:
-    """What runs: `url` without a slash at its end."""
+    """What runs: `url` without a slash at its end; `owner_url` is its database as the schema's owner."""
 
     url: str
+    owner_url: str = field(repr=False)
     sandbox: RunningSandbox
     web: Process = field(repr=False)
+
+    def sql(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """Run a statement as the schema's owner; return the first value of the first row, if there is one."""
+        engine = make_engine(self.owner_url, role=None, pool_size=1)
+        try:
+            with engine.begin() as connection:
+                result = connection.execute(text(statement), values)
+                return result.scalar() if result.returns_rows else None
+        finally:
+            engine.dispose()
 
 
 def _add_client(owner: Connection, client: Client) -> None:
@@ -161,6 +175,7 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
         for secret in ("secret-of-platform", f"secret-of-{QUAY.slug}"):
             sandbox.put_keys({"key": secret})
         environment = base | {
+            "ENRICHMENT_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "MAILTESTER_BASE_URL": sandbox.url,
             **{f"{finder.upper()}_BASE_URL": sandbox.url for finder in FINDERS},
             "ITEM_MAX_ATTEMPTS": "2",
@@ -207,5 +222,5 @@ def run_product(base: Environment, home: Path) -> Iterator[Product]:
         web.wait_until(lambda: answers(f"{url}/api/health"), READY_SECONDS)
         for worker in workers:
             worker.wait_until(partial(_is_ready, worker), READY_SECONDS)
-        yield Product(url, sandbox, web)
+        yield Product(url, base["DATABASE_OWNER_URL"], sandbox, web)
         supervisor.check()

@@ -90,6 +90,17 @@ def test_the_drawer_shows_course_rows_and_attempts_and_retries(
     expect(opener).to_be_focused()
 
 
+def test_what_there_is_not_is_no_filter(visitor: Visitor, upload: Upload) -> None:
+    page = open_dashboard(visitor, PINE, "?type=zzz&status=zzz&priority=9&created_after=soon")
+    upload("shown.csv", "ok-a@filter.example")
+    expect(row(page, "shown.csv")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#connection")).to_be_hidden()
+    visitor.go("/dashboard?created_after=2020-01-01&created_before=2099-01-01")
+    expect(row(page, "shown.csv")).to_be_visible(timeout=PATIENCE_MS)
+    visitor.go("/dashboard?created_after=2099-01-01")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+
+
 def test_filters_stand_in_the_address_and_hold_for_what_comes(
     visitor: Visitor, upload: Upload
 ) -> None:

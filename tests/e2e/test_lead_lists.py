@@ -10,7 +10,7 @@ from tests.e2e.visitor import JOB_ADDRESS, PATIENCE_MS, Visitor
 
 #: By the sandbox's words: the last name says what is found, the first name what the e-mail's verdict is.
 ROWS = [
-    ["Who", "Family", "Works at", "Site"],
+    ["Who", "House", "Works at", "Site"],
     ["ok-Ann", "found-Smith", "Acme", "acme.example"],
     ["ko-Ben", "apollo.miss-hunter.found-Jones", "Acme", "acme.example"],
     ["Cyd", "miss-Evans", "Bolt", "bolt.example"],
@@ -41,7 +41,7 @@ def test_leads_get_e_mails_that_are_verified_in_the_same_job(
     expect(mapping.get_by_label("First name")).to_have_value("")
     for field, column in {
         "First name": "Who",
-        "Last name": "Family",
+        "Last name": "House",
         "Company's domain": "Site",
     }.items():
         mapping.get_by_label(field, exact=True).select_option(column)

@@ -125,6 +125,52 @@ def test_it_is_set_on_the_clients_page(web: Web, acme: Tenant) -> None:
     assert chain_of_the_next_job(web, acme) == ["apollo", "hunter"]
 
 
+def test_the_order_is_set_by_command_and_told(cli: FlaskCliRunner, web: Web, acme: Tenant) -> None:
+    words = ["clients", "chain", acme.slug]
+    said = cli.invoke(args=[*words, "--cheapest-first"]).output
+    usual = "as the installation: apollo,hunter"
+    assert f"{usual} -> {usual}; cheapest first, from the next job on" in said
+    # An e-mail is two credits at Apollo and one at Hunter.
+    assert chain_of_the_next_job(web, acme) == ["hunter", "apollo"]
+    assert f"{usual}; cheapest first" in cli.invoke(args=words).output
+    shown = cli.invoke(args=["clients", "show", acme.slug]).output
+    assert f"look-ups {usual}; cheapest first" in shown
+    assert "it was so" in cli.invoke(args=[*words, "--cheapest-first"]).output
+    both = cli.invoke(args=[*words, "apollo,hunter", "--as-listed"]).output
+    assert "cheapest first -> apollo,hunter, from the next job on" in both
+    assert chain_of_the_next_job(web, acme) == ["apollo", "hunter"]
+    told = cli.invoke(args=["clients", "history", acme.slug]).output
+    assert "cheapest first no → yes" in told
+    assert "cheapest first yes → no" in told
+
+
+def test_the_order_is_set_over_the_api_and_on_the_page(
+    operator: Caller, web: Web, acme: Tenant
+) -> None:
+    path, name = f"/api/clients/{acme.slug}", "enrichment_cheapest_first"
+    assert operator.get(path).json["client"]["settings"][name] is False
+    changed = operator.call("PATCH", path, json={name: True}).json["client"]["settings"]
+    assert (changed[name], changed["enrichment_chain"]) == (True, None)
+    assert chain_of_the_next_job(web, acme) == ["hunter", "apollo"]
+    assert {name: [False, True]} in [event["details"] for event in history(operator, acme)]
+    assert operator.call("PATCH", path, json={name: "perhaps"}).status_code == 422
+    browser = web.sign_in(make_person(role="operator"))
+    page = browser.get(f"/clients/{acme.slug}").text
+    assert '<option value="true" selected>Cheapest first' in page
+    form = {"csrf_token": form_token(page), name: "false"}
+    url = f"/clients/{acme.slug}/settings"
+    page = browser.post(url, data=form, follow_redirects=True).text
+    assert '<option value="true">Cheapest first' in page
+    assert "cheapest first yes → no" in page
+    assert chain_of_the_next_job(web, acme) == ["apollo", "hunter"]
+
+
+@pytest.mark.parametrize("order", [None, 1, "true"])
+def test_the_rules_take_nothing_but_an_order(order: object) -> None:
+    with pytest.raises(InvalidInput):
+        check_settings({"enrichment_cheapest_first": order})
+
+
 @pytest.mark.parametrize("chain", ["hunter", [], [1], ["moon"], {"hunter": 1}])
 def test_the_rules_take_nothing_but_a_chain(chain: object) -> None:
     with pytest.raises(InvalidInput):

@@ -204,6 +204,7 @@ def test_settings_are_changed_by_name_and_emptied_with_null(operator: Caller, ac
         "key_policy": "own",
         "fallback_after_seconds": 60,
         "enrichment_chain": ["hunter", "apollo"],
+        "enrichment_cheapest_first": True,
     }
     assert operator.call("PATCH", path, json=wanted).json["client"]["settings"] == wanted
     emptied = operator.call("PATCH", path, json={"max_in_flight": None}).json

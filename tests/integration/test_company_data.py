@@ -121,3 +121,18 @@ def test_a_lead_without_an_answer_is_told_so(ann: Caller, lookups: Lookups) -> N
     row = look_up(ann, lookups, "single_lead_enrichment", known, retry_base_delay=1)
     assert row["verdict"] == "unknown"
     assert row["message"].startswith("No answer after 4 attempts: ")
+
+
+def test_an_email_that_came_with_the_lead_is_given_and_not_found(
+    ann: Caller, lookups: Lookups, web: Web
+) -> None:
+    known = {"firstName": "Anna", "lastName": "miss-Smith", "email": "anna@granitefern.example"}
+    row = look_up(ann, lookups, "single_lead_enrichment", known)
+    assert row["verdict"] == "not_found"
+    assert row["message"] == "Not found: company, social profiles. Given: e-mail."
+    assert row["data"]["given"] == {"email": "anna@granitefern.example"}
+    assert row["data"]["fields"] == {}
+    assert ann.person
+    jobs = ann.get(PATH).json or {}
+    page = web.sign_in(ann.person).get(f"/jobs/{jobs['jobs'][0]['id']}").text
+    assert "given by you" in page

@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import event
 
 from app.db.engine import app_engine
+from app.db.scope import tenant_scope
 from app.enrichment.lookup import Kind
 from app.enrichment.memory import Memory
 from app.enrichment.waits import lock_requests
+from app.jobs.timeline import read_calls
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
@@ -51,6 +53,10 @@ def test_an_answer_makes_the_waiting_chunk_due_at_once(callbacks: Callbacks) -> 
     assert callbacks.world.job(job)["status"] == "waiting"
     (call,) = callbacks.hook.wait_for(1)
     assert callbacks.deliver(call) == (202, "matched")
+    assert callbacks.deliver(call) == (202, "duplicate")
+    with tenant_scope(callbacks.world.tenants["acme"]) as connection:
+        shown = [(c.provider, c.state, c.items) for c in read_calls(connection, job)]
+    assert shown == [("apollo", "matched", [1]), ("apollo", "duplicate", [1])]
     assert callbacks.chunk()["is_due"]
     assert callbacks.run() == ["done"]
     assert callbacks.attempts(job) == [

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -165,7 +166,10 @@ def test_the_download_has_each_value_with_provider_score_and_time(
     assert first["laneway_verdict"] == "found"
     assert first["found_email"] == "ann.found-smith@acme.example"
     assert (first["found_email_provider"], first["found_email_score"]) == ("hunter", "97")
-    assert first["found_email_at"].startswith("20")
+    times = {name: first[name] for name in first if name.endswith("_at") and first[name]}
+    assert {"laneway_checked_at", "found_email_at", "found_company_at"} <= set(times)
+    for said in times.values():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said), times
     assert "found_company" in first
     assert "found_phone" not in first
     assert second["found_email"] == ""
@@ -325,6 +329,7 @@ def test_the_page_of_the_job_shows_who_was_found_by_whom(
         "Not found",
     ):
         assert words in page
+    assert re.search(r"Apollo, score \d+, <time datetime=", page)
     assert "Mail server" not in page
 
 
@@ -337,6 +342,7 @@ def test_the_form_without_a_script_takes_leads(web: Web, acme: Tenant, workers: 
         "enrichment_types": ["email", "company"],
         "min_score": "",
         "provider": "",
+        "cheapest_first": "true",
         "file": (io.BytesIO(LIST), "leads.csv"),
     }
     sent = browser.post("/upload", data=form)
@@ -345,6 +351,7 @@ def test_the_form_without_a_script_takes_leads(web: Web, acme: Tenant, workers: 
     with tenant_scope(acme.id) as connection:
         params = connection.execute(text("SELECT params FROM jobs")).scalar_one()
     assert params["wanted"] == ["company", "email"]
+    assert params["chain"] == ["hunter", "apollo"]
     assert params["lead_columns"]["company"] == 2
     verify = {**form, "purpose": "verify", "file": (io.BytesIO(b"email\na@b.example\n"), "l.csv")}
     assert browser.post("/upload", data=verify).status_code == 303

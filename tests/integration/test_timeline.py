@@ -1,6 +1,7 @@
 """The course of a job and of its rows, over the API."""
 
 import json
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -116,6 +117,48 @@ def test_every_attempt_of_a_row_is_shown_and_the_next_one(ann: Caller, tenant: T
     first = ann.get(f"{PATH}/{job}/items/1/attempts").json
     assert first
     assert (first["attempts"], first["pending"]) == ([], None)
+
+
+def called(tenant: Tenant, job: UUID, provider: str | None, state: str, items: str = "{}") -> None:
+    owner_sql(
+        """INSERT INTO lookup_events (tenant_id, provider, sender_key, event, state, job_id, item_nos)
+           VALUES (:t, :p, gen_random_uuid()::text, :e, :s, :j, CAST(:i AS integer[]))""",
+        {
+            "t": tenant.id,
+            "p": provider,
+            "e": None if provider else "<b>crm</b>.synced\u202e",
+            "s": state,
+            "j": job,
+            "i": items,
+        },
+    )
+
+
+def test_calls_from_outside_stand_in_the_course_and_on_the_page(
+    ann: Caller, web: Web, tenant: Tenant
+) -> None:
+    job, other = make_job(tenant, 9), make_job(tenant)
+    called(tenant, job, "apollo", "matched", "{1,2,3,4,5,6,7}")
+    called(tenant, job, "clearbit", "late", "{8}")
+    called(tenant, job, None, "matched")
+    called(tenant, other, "hunter", "unknown")
+    told = ann.get(f"{PATH}/{job}/timeline").json or {}
+    assert [(c["provider"], c["event"], c["state"], c["items"]) for c in told["calls"]] == [
+        ("apollo", None, "matched", [1, 2, 3, 4, 5, 6, 7]),
+        ("clearbit", None, "late", [8]),
+        (None, "<b>crm</b>.synced\u202e", "matched", []),
+    ]
+    assert all(call["at"].endswith("Z") for call in told["calls"])
+    assert ann.person
+    page = web.sign_in(ann.person).get(f"/jobs/{job}").text
+    # Rows of a list stand below its header.
+    first, second = (call["lines"] for call in told["calls"][:2])
+    assert (first[:3], second) == ([2, 3, 4], [9])
+    assert "Answered about lines 2, 3, 4, 5, 6 and 2 more" in page
+    assert "Came too late about line 9: no result changed" in page
+    assert "&lt;b&gt;crm&lt;/b&gt;.synced\\u202e" in page
+    assert "Hunter" not in page
+    assert "Calls from outside" not in web.sign_in(ann.person).get(f"/jobs/{make_job(tenant)}").text
 
 
 def test_another_clients_course_is_not_found(ann: Caller, web: Web) -> None:

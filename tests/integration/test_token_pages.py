@@ -61,6 +61,22 @@ def test_a_token_is_shown_once_and_opens_what_it_may(web: Web, browser: FlaskCli
     assert "never" not in browser.get("/tokens").text, "its last use is told"
 
 
+@pytest.mark.parametrize(
+    "ahead",
+    [{"Sec-Purpose": "prefetch"}, {"Sec-Purpose": "prefetch;prerender"}, {"X-Moz": "prefetch"}],
+)
+def test_only_a_look_at_the_page_takes_the_one_showing(
+    browser: FlaskClient, ahead: dict[str, str]
+) -> None:
+    answer = send(browser, name="import", scopes=["jobs:read"])
+    assert browser.head(answer.location).status_code == 200
+    assert "This is the token" not in browser.get(answer.location, headers=ahead).text
+    page = browser.get(answer.location).text
+    assert "This is the token" in page
+    assert re.search(r"lw_\w{20,}", page)
+    assert "This is the token" not in browser.get(answer.location).text
+
+
 def test_a_revoked_token_is_void(web: Web, browser: FlaskClient, acme: Tenant) -> None:
     token = make(browser, "old import")
     path = f"/tokens/{id_of('old import', acme)}/revoke"

@@ -104,6 +104,8 @@ def test_the_log_shows_request_and_answer_and_replays(
     assert send(browser, f"{path}/replay").status_code == 303
     deliver()
     assert len(receiver.received) == 2
+    page = browser.get(path).text
+    assert page.index("Attempt 2, replay: ") < page.index("Attempt 1: ")
     assert browser.get("/webhooks?status=delivered").text.count(path) == 1
     assert browser.get("/webhooks?status=failed").text.count(path) == 0
 

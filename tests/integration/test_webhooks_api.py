@@ -1,5 +1,6 @@
 """Webhooks over the API: each verb, what is said of mistakes, that a secret is shown once, and only to its own client."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_rotation_shows_the_new_secret_once(caller: Caller) -> None:
         ({"url": URL, "events": []}, "events", "at least 1"),
         ({"url": URL, "events": ["job.started"]}, "events", "job.completed"),
         ({"url": URL}, "events", "required"),
-        ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "permitted"),
+        ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "allowed here: url"),
     ],
 )
 def test_mistakes_are_named(caller: Caller, body: Any, field: str, words: str) -> None:
@@ -109,6 +110,45 @@ def test_a_client_has_fifty_endpoints_at_most(caller: Caller) -> None:
     )
     answer = caller.post("/api/webhooks/endpoints", json={"url": URL, "events": ["job.failed"]})
     assert answer.status_code == 409
+
+
+def test_an_address_has_one_endpoint_of_a_client(web: Web, caller: Caller) -> None:
+    first = add(caller)
+    for same in (URL, URL.replace("hooks.example.com", "Hooks.Example.com:443")):
+        answer = caller.post(
+            "/api/webhooks/endpoints", json={"url": same, "events": ["job.failed"]}
+        )
+        assert answer.status_code == 409, answer.text
+        assert (answer.json or {})["endpoint_id"] == first["id"]
+        assert "already" in (answer.json or {})["detail"]
+    second = add(caller, f"{URL}/2")
+    path = f"/api/webhooks/endpoints/{second['id']}"
+    assert caller.call("PATCH", path, json={"url": URL}).status_code == 409
+    assert (
+        caller.call("PATCH", path, json={"url": f"{URL}/2", "description": "x"}).status_code == 200
+    )
+    add(web.caller(make_person(make_tenant())))
+    assert caller.delete(f"/api/webhooks/endpoints/{first['id']}").status_code == 204
+    add(caller)
+
+
+def test_two_endpoints_of_before_with_one_address_can_be_changed(caller: Caller) -> None:
+    first, second = add(caller), add(caller, f"{URL}/2")
+    owner_sql("UPDATE webhook_endpoints SET url = :u", {"u": URL})
+    for endpoint in (first, second):
+        path = f"/api/webhooks/endpoints/{endpoint['id']}"
+        changed = {"url": URL, "events": ["job.failed"]}
+        assert caller.call("PATCH", path, json=changed).status_code == 200
+
+
+def test_an_address_that_is_sent_twice_at_once_is_added_once(web: Web, caller: Caller) -> None:
+    def send(_: int) -> int:
+        other = web.caller(caller.person)
+        body = {"url": URL, "events": ["job.failed"]}
+        return other.post("/api/webhooks/endpoints", json=body).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(send, range(4))) == [201, 409, 409, 409]
 
 
 def test_an_endpoint_is_changed_switched_off_and_on_and_removed(caller: Caller) -> None:
@@ -181,6 +221,8 @@ def test_the_log_tells_each_attempt_and_replays(web: Web, receiver: Receiver) ->
     assert caller.post(f"/api/webhooks/deliveries/{delivery['id']}/replay").status_code == 409
     deliver()
     assert [got.id for got in receiver.received] == [delivery["message_id"]] * 3
+    detail = caller.get(f"/api/webhooks/deliveries/{delivery['id']}").json or {}
+    assert [(a["number"], a["replay"]) for a in detail["log"]] == [(3, 1), (2, 0), (1, 0)]
 
 
 def test_the_log_is_paged_and_filtered(caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""The receiver that docs/webhooks.md shows, run as it stands against real deliveries."""
+"""The receiver that docs/webhooks.md shows, run as it stands against real deliveries. Its sender is in test_inbound_docs.py."""
 
 import re
 import threading
@@ -25,7 +25,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     servers = []
 
     def run(secret: str) -> tuple[str, dict[str, Any]]:
-        (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+        program, _ = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
         monkeypatch.setenv("WEBHOOK_SECRET", secret)
         names: dict[str, Any] = {"__name__": "receiver"}
         exec(compile(program, "docs/webhooks.md", "exec"), names)  # noqa: S102 - the page's own

@@ -219,3 +219,52 @@ def test_whoever_answers_has_no_step_left_and_what_it_said_is_told() -> None:
     assert closing.answered(1, lead).message == "Not found: e-mail. Nobody can tell."
     lead.answer("apollo", "found", email(90))
     assert closing.answered(1, lead).message == "Found: e-mail."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "given"),
+    [
+        (Kind.EMAIL, {"email": "a@b.example"}, {"email": "a@b.example"}),
+        (
+            Kind.SOCIAL,
+            {"linkedin_url": "https://linkedin.com/in/a"},
+            {"linkedin_url": "https://linkedin.com/in/a"},
+        ),
+    ],
+)
+def test_what_the_client_gave_is_not_looked_for_and_not_counted_as_found(
+    wanted: Kind, known: dict[str, str], given: dict[str, str]
+) -> None:
+    lead = course(wanted, Kind.COMPANY, **known)
+    assert lead.missing == {Kind.COMPANY}
+    lead.answer("apollo", "miss", {})
+    assert lead.verdict == "not_found"
+    lead.answer("hunter", "found", industry())
+    assert lead.verdict == "found"
+    outcome = closing.answered(1, lead)
+    assert (outcome.data or {})["given"] == given
+    assert (outcome.message or "").startswith("Found: company. Given: ")
+
+
+def test_where_all_was_given_nothing_is_missing_and_nobody_found_it() -> None:
+    lead = course(Kind.EMAIL, email="a@b.example")
+    assert lead.next_provider() is None
+    outcome = closing.answered(1, lead)
+    assert (outcome.verdict, outcome.is_failure) == ("found", False)
+    assert outcome.message == "Given: e-mail. There was nothing to look for."
+    assert lead.data() == {"fields": {}, "providers": {}, "given": {"email": "a@b.example"}}
+
+
+def test_a_name_is_no_data_about_the_person() -> None:
+    lead = course(Kind.PERSON, full_name="Anna Smith")
+    assert lead.missing == {Kind.PERSON}
+    lead.answer("apollo", "found", {"position": Finding("position", "CEO", "apollo", None, NOW)})
+    assert (lead.verdict, lead.given) == ("found", frozenset())
+
+
+def test_of_a_profile_for_which_only_profiles_are_wanted_the_others_are_looked_for() -> None:
+    lead = course(Kind.SOCIAL, linkedin_url="https://linkedin.com/in/a")
+    assert lead.next_provider() == "apollo"
+    github = Finding("github_url", "https://github.com/a", "apollo", None, NOW)
+    lead.answer("apollo", "found", {"github_url": github})
+    assert (lead.verdict, lead.next_provider(), lead.given) == ("found", None, frozenset())

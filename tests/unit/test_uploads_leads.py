@@ -69,6 +69,16 @@ def test_a_column_is_known_by_its_name(header: str, field: str) -> None:
     assert suggest(["Notes", header]) == {field: 1}
 
 
+def test_a_list_in_other_usual_words_is_mapped_whole() -> None:
+    for columns in (
+        ["Given", "Family", "Firm", "Web address", "LinkedIn page"],
+        ["Given name", "Surname", "Organization", "Website", "LinkedIn URL"],
+        ["Forename", "Family name", "Employer", "Home page", "LinkedIn Profile"],
+    ):
+        fields = ("first_name", "last_name", "company", "domain", "linkedin_url")
+        assert suggest(columns) == {field: n for n, field in enumerate(fields)}
+
+
 @pytest.mark.parametrize("header", ["Company LinkedIn Url", "Company phone", "Notes", "", "Name 2"])
 def test_other_columns_are_nobodys(header: str) -> None:
     assert suggest([header]) == {}

@@ -69,7 +69,7 @@ async function renewParts(status) {
   const changed = key !== seen.key || seen.total !== status.total;
   const due = status.done !== seen.shown && Date.now() - seen.renewedAt > RESULTS_SECONDS * 1000;
   if (!changed && !due) return;
-  await renew(changed ? ["top", "news", "state", "reach", "facts", "results", "bad-rows"] : ["results"]);
+  await renew(changed ? ["top", "news", "state", "reach", "facts", "results", "calls", "bad-rows"] : ["results"]);
   Object.assign(seen, { key, total: status.total, shown: status.done, renewedAt: Date.now() });
 }
 

@@ -3,7 +3,7 @@
 const form = document.getElementById("upload");
 const box = document.getElementById("mapping");
 const choices = [...box.querySelectorAll("select")];
-const OF_LEADS = ["columns", "enrichment_types", "min_score", "provider"];
+const OF_LEADS = ["columns", "enrichment_types", "min_score", "provider", "cheapest_first"];
 
 export const purpose = () => form.querySelector('input[name="purpose"]:checked').value;
 export const isOfLeads = () => purpose() !== "verify";
@@ -28,7 +28,7 @@ export function offer(columns, suggested) {
 // Put what was chosen into the request, and leave out what is of another purpose.
 export function complete(data) {
   if (!isOfLeads()) return OF_LEADS.forEach((name) => data.delete(name));
-  for (const name of ["min_score", "provider"]) if (!data.get(name)) data.delete(name);
+  for (const name of ["min_score", "provider", "cheapest_first"]) if (!data.get(name)) data.delete(name);
   data.delete("email_column");
   if (box.hidden) return;
   const named = choices.filter((choice) => choice.value).map((choice) => [choice.dataset.field, choice.value]);

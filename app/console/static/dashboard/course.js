@@ -2,7 +2,7 @@
 
 import { duration, number } from "../format.js";
 import { ask } from "../poll.js";
-import { rows as countRows, api, el, icon, statuses, when } from "./dom.js";
+import { rows as countRows, api, el, icon, providers, statuses, when } from "./dom.js";
 
 const ROWS = 25;
 const json = async (path) => (await ask(api + path)).json();
@@ -20,6 +20,28 @@ function turnLine(turn, before) {
   return el("li", { class: turn.status }, icon(SHAPE[turn.what] ?? statuses[turn.status]?.[1] ?? "unknown"), el("div", {}, el("b", {}, WHAT[turn.what](turn)), failed, el("p", { class: "soft small" }, when(turn.at), since)));
 }
 
+// As call_in_words of app/console/words.py says it; here rows have no lines.
+function cameTo({ provider, state, items }) {
+  const named = items.slice(0, 5).join(", ") + (items.length > 5 ? ` and ${items.length - 5} more` : "");
+  const about = items.length ? ` about row${items.length === 1 ? "" : "s"} ${named}` : "";
+  if (!provider) return state === "duplicate" ? "came again: kept once" : "kept with the job";
+  return { matched: `answered${about}`, late: `came too late${about}: no result changed`, unknown: `nothing waited for it${about}`, duplicate: `came again${about}: nothing changed` }[state];
+}
+
+// What can't be seen is shown by its number, as escaped of app/plain_text.py does: whoever tells of an event names it.
+const seen = (words) => words.replace(/\p{C}/gu, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
+
+function callLine(call) {
+  return el("li", { class: "call" }, icon("download"), el("div", {}, el("b", { class: "wrap" }, call.provider ? `Call of ${providers[call.provider] ?? call.provider}` : `Event ${seen(call.event)}`), ` ${cameTo(call)}`, el("p", { class: "soft small" }, when(call.at))));
+}
+
+// Turns and calls from outside, in the order in which they came.
+function lines(told) {
+  const turns = told.turns.map((turn, at) => [turn.at, turnLine(turn, told.turns[at - 1])]);
+  const calls = told.calls.map((call) => [call.at, callLine(call)]);
+  return [...turns, ...calls].sort(([one], [other]) => Date.parse(one) - Date.parse(other)).map(([, line]) => line);
+}
+
 function chunkLine(chunk) {
   const took = chunk.started_at && chunk.finished_at ? `, ${duration((Date.parse(chunk.finished_at) - Date.parse(chunk.started_at)) / 1000)}` : "";
   const waits = chunk.waits_for && chunk.status === "ready" ? `, waits (${chunk.waits_for.replaceAll("_", " ")}) until ` : "";
@@ -32,7 +54,7 @@ export async function timeline(id) {
   const total = Object.values(told.by_status).reduce((sum, n) => sum + n, 0);
   const counted = Object.entries(told.by_status).map(([name, n]) => `${number(n)} ${CHUNKS[name]}`).join(", ");
   return [
-    el("ol", { class: "turns" }, told.turns.map((turn, at) => turnLine(turn, told.turns[at - 1]))),
+    el("ol", { class: "turns" }, lines(told)),
     total ? el("details", {}, el("summary", {}, `${number(total)} chunk${total === 1 ? "" : "s"}: ${counted}`),
       el("ul", { class: "small chunks" }, told.chunks.map(chunkLine)),
       total > told.chunks.length ? el("p", { class: "soft small" }, `The first ${told.chunks.length}: those at work, then the last that ended.`) : null) : null,
@@ -41,13 +63,13 @@ export async function timeline(id) {
 
 function attemptLine(attempt) {
   const how = [attempt.cached ? "remembered" : attempt.ms == null ? null : `${number(attempt.ms)} ms`, attempt.credits ? `${attempt.credits} credits` : null].filter(Boolean).join(", ");
-  return el("li", {}, el("b", {}, attempt.provider), ` ${OUTCOMES[attempt.outcome]}`, how ? ` (${how})` : "", el("span", { class: "soft" }, " ", when(attempt.at)), attempt.message || attempt.code ? el("p", { class: "soft wrap" }, attempt.message ?? attempt.code) : null);
+  return el("li", {}, el("b", {}, providers[attempt.provider] ?? attempt.provider), ` ${OUTCOMES[attempt.outcome]}`, how ? ` (${how})` : "", el("span", { class: "soft" }, " ", when(attempt.at)), attempt.message || attempt.code ? el("p", { class: "soft wrap" }, attempt.message ?? attempt.code) : null);
 }
 
 async function attempts(id, item) {
   const { result, attempts: asked, pending } = await json(`/${id}/items/${item}/attempts`);
   const lines = asked.map(attemptLine);
-  if (!asked.length && result.provider) lines.push(el("li", {}, el("b", {}, result.provider), ` ${result.message ?? result.code ?? ""} `, result.checked_at ? el("span", { class: "soft" }, when(result.checked_at)) : null));
+  if (!asked.length && result.provider) lines.push(el("li", {}, el("b", {}, providers[result.provider] ?? result.provider), ` ${result.message ?? result.code ?? ""} `, result.checked_at ? el("span", { class: "soft" }, when(result.checked_at)) : null));
   if (pending) lines.push(el("li", {}, `Tried ${pending.attempts} time${pending.attempts === 1 ? "" : "s"}: ${pending.reason}. Again from `, when(pending.not_before)));
   return lines.length ? el("ul", { class: "attempts small" }, lines) : el("p", { class: "soft small" }, "Nothing was asked yet.");
 }

@@ -5,6 +5,7 @@ import { number } from "../format.js";
 const page = document.getElementById("dashboard");
 export const api = page.dataset.api;
 export const statuses = JSON.parse(page.dataset.statuses);
+export const providers = JSON.parse(page.dataset.providers);
 export const kinds = JSON.parse(page.dataset.kinds);
 
 // As app/console/job_names.py says it.

@@ -4,9 +4,17 @@ const form = document.getElementById("filters");
 const NAMES = ["status", "q", "type", "tag", "priority", "created_after", "created_before"];
 const TYPING_MS = 300;
 
+// Whether there is such a choice: the API refuses what there is not, and an old link must not leave the page without a list.
+function isChoice(name, value) {
+  if (name === "status") return [...document.querySelectorAll("#tabs a")].some((tab) => tab.dataset.status === value);
+  const field = form.elements[name];
+  if (field.type === "date") return /^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value));
+  return field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
+}
+
 export function read() {
   const told = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([, value]) => value));
+  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([name, value]) => value && isChoice(name, value)));
 }
 
 function write(filter) {
@@ -16,16 +24,16 @@ function write(filter) {
 
 // As the API takes it: a day is from its first moment to that of the next.
 export function forApi(filter) {
-  const told = { ...filter };
-  if (told.created_after) told.created_after = `${told.created_after}T00:00:00Z`;
-  if (told.created_before) told.created_before = new Date(Date.parse(`${told.created_before}T00:00:00Z`) + 86_400_000).toISOString();
+  const { created_after: from, created_before: until, ...told } = filter;
+  if (from) told.createdAfter = `${from}T00:00:00Z`;
+  if (until) told.createdBefore = new Date(Date.parse(`${until}T00:00:00Z`) + 86_400_000).toISOString();
   if (told.priority) told.priority = Number(told.priority);
   return told;
 }
 
 // Whether a job that just changed belongs into what is shown; the API decides the same by the same fields.
 export function fits(job, filter) {
-  const { created_after: after, created_before: before } = forApi(filter);
+  const { createdAfter: after, createdBefore: before } = forApi(filter);
   return (!filter.status || job.status === filter.status) && (!filter.type || job.kind === filter.type) &&
     (!filter.tag || job.tags.includes(filter.tag)) && (!filter.priority || job.priority === Number(filter.priority)) &&
     (!filter.q || job.title.toLowerCase().includes(filter.q.toLowerCase())) &&
