@@ -165,3 +165,21 @@ def test_closing_in_the_middle_of_a_reservation_ends(redis_url: str) -> None:
                     await pool.acquire("a")
 
     asyncio.run(run())
+
+
+def test_more_is_reserved_while_slots_are_still_held(redis_url: str) -> None:
+    held_then: list[int] = []
+
+    class Noting(KeyPool):
+        async def _refill(self, n: int) -> None:
+            held_then.append(len(self._slots))
+            await super()._refill(n)
+
+    async def run() -> None:
+        async with a_pool(redis_url, key("aa", 20), kind=Noting) as pool:
+            await take(pool, "a", 120)
+
+    asyncio.run(run())
+    # Half of what lies ahead, a quarter of a second in calls of 20 ms: the first reservation found none.
+    assert held_then[0] == 0
+    assert max(held_then) > 5, held_then

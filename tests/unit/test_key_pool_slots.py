@@ -93,3 +93,10 @@ def test_slots_of_a_key_that_must_rest_are_given_up() -> None:
 def test_a_secret_is_not_shown() -> None:
     assert "s-1234" not in repr(KEY)
     assert "s-1234" not in repr(slot(1, 10.0))
+
+
+def test_a_run_of_calls_makes_a_small_delay_good_by_itself() -> None:
+    held = holding()
+    assert held.recovery_ms(1) == 0, "one call alone makes up for nothing"
+    assert 1 <= held.recovery_ms(3) < held.recovery_ms(10)
+    assert held.recovery_ms(10_000) == 18, "not more than a quarter of the window's margin"
