@@ -90,6 +90,21 @@ def test_the_drawer_shows_course_rows_and_attempts_and_retries(
     expect(opener).to_be_focused()
 
 
+def test_the_drawer_says_why_a_job_waits_until_it_has_ended(
+    visitor: Visitor, upload: Upload
+) -> None:
+    page = open_dashboard(visitor, PINE)
+    upload("unserved.csv", "ok-a@unserved.example")
+    page.get_by_role("button", name="unserved.csv", exact=True).click(timeout=PATIENCE_MS)
+    drawer = page.get_by_role("dialog", name="unserved.csv")
+    expect(drawer.get_by_text("Waiting: no worker serves this lane")).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+    drawer.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(drawer.get_by_text("Waiting:")).to_be_hidden()
+
+
 def test_filters_stand_in_the_address_and_hold_for_what_comes(
     visitor: Visitor, upload: Upload
 ) -> None:
