@@ -133,6 +133,30 @@ def test_filters_stand_in_the_address_and_hold_for_what_comes(
     expect(page.get_by_text("No job matches.")).to_be_visible()
 
 
+def test_a_filter_that_there_is_not_is_left_out_and_a_year_can_be_typed(
+    visitor: Visitor, upload: Upload
+) -> None:
+    page = open_dashboard(visitor, MAPLE)
+    upload("typed.csv", "ok-a@typed.example", tags="typed")
+    known = "tag=typed&created_after=2020-02-29"
+    visitor.go(
+        f"/dashboard?{known}&status=zzz&type=lead&priority=9&created_before=12026-01-01&q={'x' * 201}"
+    )
+    expect(page.locator("#rows .title")).to_have_text(["typed.csv"])
+    expect(page.locator("#connection")).to_be_hidden()
+    until = page.get_by_label("until")
+    expect(until).to_have_value("")
+    until.focus()
+    until.press_sequentially("01012")
+    expect(until).to_have_value("0002-01-01")
+    page.wait_for_url(lambda url: "q=" not in url)
+    expect(until).to_have_value("0002-01-01")
+    assert page.url.endswith(f"?{known}")
+    until.fill("2020-03-01")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    assert "created_before=2020-03-01" in page.url
+
+
 def test_chosen_jobs_are_cancelled_together_after_a_question(
     visitor: Visitor, upload: Upload
 ) -> None:
