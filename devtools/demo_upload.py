@@ -51,7 +51,8 @@ class SampleJob:
         """Say what is wrong with a job that has ended; None when every row has its verdict."""
         state = self.status.get("status")
         if state != "completed":
-            return f"The job of {self.client} ended as {state}: {self.status.get('error') or self.status}"
+            why = self.status.get("error")
+            return f"The job of {self.client} ended as {state}{f': {why}' if why else ''}."
         answered = sum((self.status.get("counts") or {}).values())
         if not 0 < self.total == self.done == answered:
             return f"The job of {self.client} has {answered} verdicts for {self.total} rows."
