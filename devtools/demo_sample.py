@@ -54,7 +54,9 @@ def follow(
         if done != seen:
             seen, seen_at = done, time.monotonic()
         if time.monotonic() - seen_at > STALL_SECONDS:
-            waiting = "; ".join(f"{job.client}: {job.status}" for job in jobs if not job.has_ended)
+            waiting = "; ".join(
+                f"{job.client}: {job.standing()}" for job in jobs if not job.has_ended
+            )
             raise SampleError(f"Nothing has moved for {STALL_SECONDS:.0f} s. {waiting}")
         time.sleep(POLL_SECONDS)
 

@@ -47,6 +47,11 @@ class SampleJob:
         """How many rows have this verdict."""
         return int((self.status.get("counts") or {}).get(verdict) or 0)
 
+    def standing(self) -> str:
+        """Say what it waits for, else its status."""
+        waiting = self.status.get("waiting") or {}
+        return str(waiting.get("text") or self.status.get("status"))
+
     def problem(self) -> str | None:
         """Say what is wrong with a job that has ended; None when every row has its verdict."""
         state = self.status.get("status")

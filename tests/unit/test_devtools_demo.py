@@ -122,6 +122,14 @@ def test_a_sample_counts_only_when_every_row_is_answered(
     assert problem is None if complaint is None else complaint in str(problem)
 
 
+def test_a_sample_that_stands_still_is_told_of_in_a_few_words() -> None:
+    words = "other work of this lane is ahead"
+    status = {"status": "pending", "waiting": {"reason": "queue", "text": words, "until": None}}
+    assert SampleJob("acme", "token", "id", status=status).standing() == words
+    status = {"status": "processing", "waiting": None}
+    assert SampleJob("acme", "token", "id", status=status).standing() == "processing"
+
+
 def test_a_sample_that_somebody_cancelled_stops_the_demo_only_where_nothing_comes_after_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
