@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 
@@ -25,7 +26,7 @@ from devtools.demo_sample import print_summary, run_sample
 from devtools.demo_servers import make_environment, prepare_data, start_servers
 from devtools.demo_services import READY_SECONDS, Services
 from devtools.demo_shell import shell_file, write_shell_environment
-from devtools.errors import SetupError
+from devtools.errors import SampleError, SetupError
 from devtools.ports import accepts, find_free_port
 from devtools.private_files import FolderLock
 from devtools.supervisor import Supervisor, answers
@@ -65,6 +66,19 @@ def show_addresses(options: Options, secrets: Secrets, terminal: Terminal) -> No
     terminal.say()
 
 
+def show_sample(
+    options: Options, secrets: Secrets, terminal: Terminal, check: Callable[[], None]
+) -> None:
+    """Run the sample and print what came out. Raises `SampleError` where nothing comes after it."""
+    try:
+        print_summary(run_sample(options.url, secrets.passwords, terminal, check), terminal)
+    except SampleError as error:
+        if options.once:
+            raise
+        # Somebody may have cancelled it in the pages, or its keys still rest since the last visit: no reason to stop all.
+        terminal.say(f"\n  The sample is not done, the rest goes on. {error}")
+
+
 def serve(options: Options, terminal: Terminal) -> None:
     """Bring everything up, run the sample, and serve until interrupted. Raises `SetupError`."""
     make_home(options.home)
@@ -95,8 +109,7 @@ def serve(options: Options, terminal: Terminal) -> None:
 
         if not options.once:
             show_addresses(options, secrets, terminal)
-        jobs = run_sample(options.url, secrets.passwords, terminal, check)
-        print_summary(jobs, terminal)
+        show_sample(options, secrets, terminal, check)
         show_addresses(options, secrets, terminal)
         if options.once:
             return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from devtools.demo_clients import CLIENTS
 from devtools.demo_options import ROOT
 from devtools.demo_upload import DemoClient, SampleJob
-from devtools.errors import SetupError
+from devtools.errors import SampleError
 from devtools.terminal import Terminal
 
 SAMPLE = ROOT / "examples" / "leads.csv"
@@ -21,7 +21,7 @@ def run_sample(
 ) -> list[SampleJob]:
     """Upload the sample for every client, follow the jobs to their ends and return them.
 
-    `check` raises when a process has died. Raises `SetupError` when a job fails or stands still.
+    `check` raises when a process has died. Raises `SampleError` when a job fails or stands still.
     """
     api = DemoClient(url)
     tokens = {client.slug: api.sign_in(client.email, passwords[client.email]) for client in CLIENTS}
@@ -32,7 +32,7 @@ def run_sample(
     follow(api, jobs, terminal, check)
     problems = [problem for job in jobs if (problem := job.problem())]
     if problems:
-        raise SetupError(" ".join(problems))
+        raise SampleError(" ".join(problems))
     return jobs
 
 
@@ -54,8 +54,10 @@ def follow(
         if done != seen:
             seen, seen_at = done, time.monotonic()
         if time.monotonic() - seen_at > STALL_SECONDS:
-            waiting = "; ".join(f"{job.client}: {job.status}" for job in jobs if not job.has_ended)
-            raise SetupError(f"Nothing has moved for {STALL_SECONDS:.0f} s. {waiting}")
+            waiting = "; ".join(
+                f"{job.client}: {job.standing()}" for job in jobs if not job.has_ended
+            )
+            raise SampleError(f"Nothing has moved for {STALL_SECONDS:.0f} s. {waiting}")
         time.sleep(POLL_SECONDS)
 
 

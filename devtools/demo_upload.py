@@ -47,11 +47,17 @@ class SampleJob:
         """How many rows have this verdict."""
         return int((self.status.get("counts") or {}).get(verdict) or 0)
 
+    def standing(self) -> str:
+        """Say what it waits for, else its status."""
+        waiting = self.status.get("waiting") or {}
+        return str(waiting.get("text") or self.status.get("status"))
+
     def problem(self) -> str | None:
         """Say what is wrong with a job that has ended; None when every row has its verdict."""
         state = self.status.get("status")
         if state != "completed":
-            return f"The job of {self.client} ended as {state}: {self.status.get('error') or self.status}"
+            why = self.status.get("error")
+            return f"The job of {self.client} ended as {state}{f': {why}' if why else ''}."
         answered = sum((self.status.get("counts") or {}).values())
         if not 0 < self.total == self.done == answered:
             return f"The job of {self.client} has {answered} verdicts for {self.total} rows."

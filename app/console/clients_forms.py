@@ -55,6 +55,7 @@ def read(model: type[M], values: dict[str, Any]) -> M:
 def _in_words(place: str, message: str) -> str:
     """`keys.1.secret` is the second key."""
     parts = [part for part in place.split(".") if part]
+    message = message.removesuffix(".")
     label = next((LABELS[part] for part in reversed(parts) if part in LABELS), "")
     nth = next((f" of key {int(part) + 1}" for part in parts if part.isdigit()), "")
     return f"{label}{nth}: {message[:1].lower()}{message[1:]}" if label else message

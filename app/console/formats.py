@@ -4,6 +4,7 @@
 a missing value is an en dash everywhere.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -100,6 +101,17 @@ def utc(value: datetime | str | None) -> str:
     return f"{at.day} {at:%b %Y, %H:%M} UTC" if at else NOTHING
 
 
+def utc_seconds(value: datetime | str | None) -> str:
+    """21 Nov 2025, 21:42:07 UTC."""
+    at = moment(value)
+    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC" if at else NOTHING
+
+
+def laid_out(value: object) -> str:
+    """JSON over several lines, its fields in the order that they have; `tojson` would sort them."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def ago(value: datetime | str | None) -> str:
     """How long ago, in one unit; a date once it is more than a week."""
     at = moment(value)
@@ -157,6 +169,8 @@ def register_filters(app: Flask) -> None:
         size,
         iso,
         utc,
+        utc_seconds,
+        laid_out,
         ago,
         until,
         between,

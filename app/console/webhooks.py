@@ -149,7 +149,10 @@ def _test(connection: Connection, endpoint_id: UUID) -> str:
 
 def _enable(connection: Connection, endpoint_id: UUID) -> str:
     endpoints.enable_endpoint(connection, endpoint_id)
-    return "Switched on. What was not sent meanwhile can be replayed."
+    return (
+        "Switched on. What was open when it was switched off can be replayed; "
+        "the events since then were not kept."
+    )
 
 
 def _disable(connection: Connection, endpoint_id: UUID) -> str:

@@ -33,8 +33,19 @@ def check_url(url: str) -> str:
         raise ValueError(error.message) from error
 
 
+def _check_events(events: list[EventType]) -> list[EventType]:
+    # A person who has unticked every box reads this; the library's words are about lists.
+    if not events:
+        raise ValueError("choose at least one")
+    return events
+
+
 Url = Annotated[str, StringConstraints(max_length=2048), AfterValidator(check_url)]
-Events = Annotated[list[EventType], Field(min_length=1, max_length=10)]
+Events = Annotated[
+    list[EventType],
+    Field(max_length=10, json_schema_extra={"minItems": 1}),
+    AfterValidator(_check_events),
+]
 Description = Annotated[str, StringConstraints(max_length=200)]
 
 

@@ -27,8 +27,6 @@ DATABASE_RETRY_SECONDS = 5
 #: SQLSTATE classes that mean "ask again" (PostgreSQL, appendix A): connection, shutdown, resources, serialisation.
 _PASSING = ("08", "57P", "53", "40", "55P03", "57014")
 _PYDANTIC_PREFIX = "Value error, "
-#: Bodies that are read by fields: what is wrong with them is not their type.
-_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 #: What the framework calls the field of an error that is of all that was sent.
 _WHOLE = "_schema"
 _NAMES = {
@@ -101,7 +99,7 @@ def _from_http(error: HTTPException) -> Problem:
     is_unread = type(error) is BadRequest
     if is_unread and request.is_json:
         detail = "The body is empty or not valid JSON."
-    elif is_unread and request.path.startswith("/api/") and not request.mimetype.startswith(_FORMS):
+    elif is_unread and request.path.startswith("/api/") and detail == BadRequest.description:
         status, (code, title) = 415, _NAMES[415]
         detail = "Send the body as JSON, with the header `Content-Type: application/json`."
     elif status == 404 and request.path.startswith("/api/"):

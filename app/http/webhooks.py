@@ -139,7 +139,7 @@ def test_endpoint(endpoint_id: UUID) -> TestOut:
 @webhooks.doc(security="bearer")
 @signed_in
 def enable_endpoint(endpoint_id: UUID) -> EndpointOut:
-    """Switch an endpoint on again; what was cancelled meanwhile can be replayed."""
+    """Switch an endpoint on again; what was open when it was switched off can be replayed, later events were not kept."""
     _, tenant_id = require_tenant()
     with tenant_scope(tenant_id) as connection:
         endpoints.enable_endpoint(connection, endpoint_id)

@@ -11,6 +11,11 @@ from sqlalchemy.exc import OperationalError
 from app.errors import Conflict, NotFound
 
 _STATUS = text("SELECT status FROM jobs WHERE id = :job")
+#: Ends after which nothing is left to take up.
+_NEVER_AGAIN = {
+    "cancelled": "A cancelled job is not taken up again; send what is left as a new one.",
+    "failed": "The job could not begin, as its error says; mend that and send it as a new one.",
+}
 
 
 def _status(connection: Connection, job_id: UUID) -> str:
@@ -45,7 +50,11 @@ def retry_failed(connection: Connection, job_id: UUID) -> int:
     """
     status = _status(connection, job_id)
     if status not in ("completed", "dead_letter"):
-        raise Conflict(f"The job is {status}; what failed can be retried once it is completed.")
+        raise Conflict(
+            _NEVER_AGAIN.get(
+                status, f"The job is {status}; what failed can be retried once it is completed."
+            )
+        )
     rows = int(connection.execute(text("SELECT ledger_retry(:job)"), {"job": job_id}).scalar_one())
     if rows == 0:
         raise Conflict("No row of this job failed, so there is nothing to retry.")

@@ -101,6 +101,21 @@ def test_what_there_is_not_is_no_filter(visitor: Visitor, upload: Upload) -> Non
     expect(page.get_by_text("No job matches.")).to_be_visible()
 
 
+def test_the_drawer_says_why_a_job_waits_until_it_has_ended(
+    visitor: Visitor, upload: Upload
+) -> None:
+    page = open_dashboard(visitor, PINE)
+    upload("unserved.csv", "ok-a@unserved.example")
+    page.get_by_role("button", name="unserved.csv", exact=True).click(timeout=PATIENCE_MS)
+    drawer = page.get_by_role("dialog", name="unserved.csv")
+    expect(drawer.get_by_text("Waiting: no worker serves this lane")).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+    drawer.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(drawer.get_by_text("Waiting:")).to_be_hidden()
+
+
 def test_filters_stand_in_the_address_and_hold_for_what_comes(
     visitor: Visitor, upload: Upload
 ) -> None:
@@ -127,6 +142,30 @@ def test_filters_stand_in_the_address_and_hold_for_what_comes(
     expect(page.locator("#rows .title")).to_have_text(["three.csv"])
     page.get_by_role("link", name="Completed").click()
     expect(page.get_by_text("No job matches.")).to_be_visible()
+
+
+def test_a_filter_that_there_is_not_is_left_out_and_a_year_can_be_typed(
+    visitor: Visitor, upload: Upload
+) -> None:
+    page = open_dashboard(visitor, MAPLE)
+    upload("typed.csv", "ok-a@typed.example", tags="typed")
+    known = "tag=typed&created_after=2020-02-29"
+    visitor.go(
+        f"/dashboard?{known}&status=zzz&type=lead&priority=9&created_before=12026-01-01&q={'x' * 201}"
+    )
+    expect(page.locator("#rows .title")).to_have_text(["typed.csv"])
+    expect(page.locator("#connection")).to_be_hidden()
+    until = page.get_by_label("until")
+    expect(until).to_have_value("")
+    until.focus()
+    until.press_sequentially("01012")
+    expect(until).to_have_value("0002-01-01")
+    page.wait_for_url(lambda url: "q=" not in url)
+    expect(until).to_have_value("0002-01-01")
+    assert page.url.endswith(f"?{known}")
+    until.fill("2020-03-01")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    assert "created_before=2020-03-01" in page.url
 
 
 def test_chosen_jobs_are_cancelled_together_after_a_question(

@@ -113,6 +113,15 @@ def test_every_error_is_a_problem_document(
     assert problem["detail"]
 
 
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_a_body_that_is_no_json_is_told_what_to_be(web: Web, ann: Caller, kind: str | None) -> None:
+    answer = ann.call("POST", JOBS, data=b"type=email_validation", content_type=kind)
+    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    assert "Content-Type: application/json" in answer.json["detail"]
+
+
 def test_an_unforeseen_error_says_nothing_about_itself(web: Web, ann: Caller) -> None:
     view = web.app.view_functions["jobs.list_jobs"]
 

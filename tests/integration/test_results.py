@@ -259,6 +259,16 @@ def test_what_failed_can_be_tried_again(web: Web, ann: Caller, acme: Tenant) -> 
     assert ann.post(retry).status_code == 409
 
 
+def test_who_retries_a_cancelled_job_is_not_told_to_wait_for_its_end(
+    ann: Caller, acme: Tenant
+) -> None:
+    job = make_job(acme, 2)
+    retry = f"/api/enrichment/jobs/{job}/retry"
+    assert "once it is completed" in ann.post(retry).json["detail"]
+    assert ann.delete(f"/api/enrichment/jobs/{job}").status_code == 200
+    assert "is not taken up again" in ann.post(retry).json["detail"]
+
+
 def test_cancelling_keeps_what_is_done(ann: Caller, acme: Tenant) -> None:
     job = answered_job(acme)
     first = ann.delete(f"/api/enrichment/jobs/{job}")

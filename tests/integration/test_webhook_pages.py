@@ -1,5 +1,7 @@
 """The pages of webhooks: a secret is seen once, mistakes are said in the form, notices, the log, replay."""
 
+import html
+import json
 import re
 
 import pytest
@@ -41,7 +43,23 @@ def test_mistakes_are_said_in_the_form_and_what_was_typed_stays(browser: FlaskCl
     assert "Address: the address must lead to the public internet" in answer.text
     assert 'value="https://10.1.2.3/x"' in answer.text
     assert "<strong>This is the secret" not in answer.text
-    assert send(browser, "/webhooks", url=URL).status_code == 422
+
+
+def test_a_form_without_events_says_so_and_ticks_none_by_itself(
+    browser: FlaskClient, tenant: Tenant
+) -> None:
+    endpoint, _ = add(tenant, URL)
+    for path in ("/webhooks", f"/webhooks/endpoints/{endpoint}"):
+        answer = send(browser, path, url=URL, description="for the CRM")
+        assert answer.status_code == 422
+        assert "Events: choose at least one.<" in answer.text
+        assert 'value="for the CRM"' in answer.text
+        assert " checked" not in answer.text
+
+
+def test_a_sentence_of_the_form_ends_once(browser: FlaskClient) -> None:
+    answer = send(browser, "/webhooks", url="http://10.1.2.3/x", events=["job.failed"])
+    assert "must begin with https://.<" in answer.text
 
 
 def test_an_endpoint_is_changed_rotated_switched_off_and_removed(
@@ -58,6 +76,7 @@ def test_an_endpoint_is_changed_rotated_switched_off_and_removed(
     send(browser, f"{path}/disable")
     assert "Switched off" in browser.get("/webhooks").text
     send(browser, f"{path}/enable")
+    assert "the events since then were not kept" in browser.get("/webhooks").text
     send(browser, f"{path}/remove")
     assert browser.get(path).status_code == 404
     assert send(browser, f"{path}/explode").status_code == 404
@@ -74,11 +93,16 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
     web: Web, browser: FlaskClient, tenant: Tenant, receiver: Receiver
 ) -> None:
     add(tenant, receiver.url)
+    receiver.answer = lambda _: Reply(500)
+    end_job(make_job(tenant))
+    deliver()
     receiver.answer = lambda _: Reply(410)
     end_job(make_job(tenant))
     deliver()
     assert "it answered 410" in browser.get("/webhooks").text
     assert "One webhook endpoint was switched off" in browser.get("/").text
+    page = browser.get("/webhooks?status=cancelled").text
+    assert "The last answer was 500." in page
     operator = web.sign_in(make_person(role="operator"))
     assert "switched off: it answered 410" in operator.get("/audit").text
     owner_sql("UPDATE webhook_endpoints SET disabled_reason = 'failing'")
@@ -101,6 +125,10 @@ def test_the_log_shows_request_and_answer_and_replays(
     assert "webhook-signature" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "<b>leads" not in page
+    # In the order in which it was sent, and to the second.
+    sent = json.loads(receiver.received[0].body)
+    assert re.findall(r'^  "(\w+)"', html.unescape(page), re.MULTILINE) == list(sent)
+    assert re.search(r"\d\d:\d\d:\d\d UTC, [\d,]+ ms", page)
     assert send(browser, f"{path}/replay").status_code == 303
     deliver()
     assert len(receiver.received) == 2

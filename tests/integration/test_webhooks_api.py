@@ -87,7 +87,7 @@ def test_a_rotation_shows_the_new_secret_once(caller: Caller) -> None:
         ({"url": "http://example.com/", "events": ["job.failed"]}, "url", "https://"),
         ({"url": "https://10.0.0.1/", "events": ["job.failed"]}, "url", "private"),
         ({"url": "https://a.b/" + "x" * 2048, "events": ["job.failed"]}, "url", "2048"),
-        ({"url": URL, "events": []}, "events", "at least 1"),
+        ({"url": URL, "events": []}, "events", "at least one"),
         ({"url": URL, "events": ["job.started"]}, "events", "job.completed"),
         ({"url": URL}, "events", "required"),
         ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "allowed here: url"),

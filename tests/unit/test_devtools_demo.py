@@ -2,11 +2,13 @@
 
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devtools import demo
 from devtools.demo_clients import CLIENTS, EMAILS, PLATFORM_KEYS, UPGRADED_MS
 from devtools.demo_options import (
     ROOT,
@@ -16,7 +18,7 @@ from devtools.demo_options import (
     read_options,
 )
 from devtools.demo_upload import SampleJob
-from devtools.errors import SetupError
+from devtools.errors import SampleError, SetupError
 from devtools.terminal import Terminal
 
 
@@ -118,6 +120,30 @@ def test_a_sample_counts_only_when_every_row_is_answered(
 ) -> None:
     problem = SampleJob("acme", "token", "id", status=status).problem()
     assert problem is None if complaint is None else complaint in str(problem)
+
+
+def test_a_sample_that_stands_still_is_told_of_in_a_few_words() -> None:
+    words = "other work of this lane is ahead"
+    status = {"status": "pending", "waiting": {"reason": "queue", "text": words, "until": None}}
+    assert SampleJob("acme", "token", "id", status=status).standing() == words
+    status = {"status": "processing", "waiting": None}
+    assert SampleJob("acme", "token", "id", status=status).standing() == "processing"
+
+
+def test_a_sample_that_somebody_cancelled_stops_the_demo_only_where_nothing_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def cancelled(*_: object) -> None:
+        job = SampleJob("acme", "token", "id", status={"status": "cancelled"})
+        raise SampleError(str(job.problem()))
+
+    monkeypatch.setattr(demo, "run_sample", cancelled)
+    secrets = load_secrets(tmp_path, EMAILS)
+    show_sample = partial(demo.show_sample, secrets=secrets, terminal=Terminal(), check=list)
+    show_sample(read_options({}))
+    assert "the rest goes on. The job of acme ended as cancelled." in capsys.readouterr().out
+    with pytest.raises(SampleError):
+        show_sample(read_options({"ONCE": "1"}))
 
 
 def test_without_a_terminal_lines_are_plain(capsys: pytest.CaptureFixture[str]) -> None:

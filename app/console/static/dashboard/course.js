@@ -11,6 +11,8 @@ const SHAPE = { created: "file", started: "running", retried: "retry" };
 const OUTCOMES = { found: "Found", miss: "Not found", pending: "Still looking", refused: "Refused", error: "Failed", skipped: "Not asked" };
 const KINDS = { parse: "Reading", verify: "Verifying", enrich: "Looking up", act: "Acting" };
 const CHUNKS = { ready: "ready", released: "handed out", running: "at work", done: "done", dead: "dead", cancelled: "cancelled" };
+// Short, beside a chunk; the whole sentence stands at the job.
+const WAITS = { retry: "next attempt", callback: "an answer that comes later", circuit_open: "keys that rest after errors", no_keys: "a key", daily_quota: "the daily quota", window: "the keys' limits", spacing: "the keys' limits" };
 const rowsOf = (chunk) => (chunk.last_item ? `rows ${number(chunk.first_item)} to ${number(chunk.last_item)}` : "the list");
 
 function turnLine(turn, before) {
@@ -44,10 +46,13 @@ function lines(told) {
 
 function chunkLine(chunk) {
   const took = chunk.started_at && chunk.finished_at ? `, ${duration((Date.parse(chunk.finished_at) - Date.parse(chunk.started_at)) / 1000)}` : "";
-  const waits = chunk.waits_for && chunk.status === "ready" ? `, waits (${chunk.waits_for.replaceAll("_", " ")}) until ` : "";
+  const waits = chunk.waits_for && chunk.status === "ready" ? `, waits for ${WAITS[chunk.waits_for] ?? chunk.waits_for} until ` : "";
   return el("li", {}, `${KINDS[chunk.kind] ?? chunk.kind} ${rowsOf(chunk)}: ${CHUNKS[chunk.status]}, ${number(chunk.done)} done`, chunk.failed ? `, ${number(chunk.failed)} failed` : "",
     chunk.attempts > 1 ? `, ${chunk.attempts} workers lost` : "", took, waits, waits ? when(chunk.run_at) : null, chunk.error ? el("p", { class: "soft" }, chunk.error) : null);
 }
+
+// What a job waits for, in words, or null.
+export const waiting = async (id) => (await json(`/${id}/status`)).waiting?.text ?? null;
 
 export async function timeline(id) {
   const told = await json(`/${id}/timeline`);

@@ -3,10 +3,12 @@
 import { number, percent } from "../format.js";
 import { ask } from "../poll.js";
 import { call, sure, tell } from "./call.js";
-import { rows, timeline } from "./course.js";
+import { rows, timeline, waiting } from "./course.js";
 import { ENDED, rows as countRows, api, draw, el, icon, jobPage, kinds, lane, nameOf, status, when } from "./dom.js";
 
 const TIMELINE_MS = 1_500;
+// As fresh as a page that polls: waiting is when nothing happens, so no event tells of it.
+const WAITING_MS = 5_000;
 const dialog = document.getElementById("drawer");
 const body = document.getElementById("drawer-body");
 
@@ -14,6 +16,7 @@ export class Drawer {
   constructor() {
     this.id = null;
     dialog.addEventListener("close", () => { this.id = null; this.opener?.focus(); });
+    setInterval(() => document.hidden || !dialog.open || this.lookWhy(), WAITING_MS);
     // A click beside it closes it, as Escape does.
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   }
@@ -29,13 +32,13 @@ export class Drawer {
   }
 
   build(job) {
-    this.parts = { state: el("p", {}), reach: el("p", {}), bar: lane("Progress"), acts: el("div", { class: "actions" }), why: el("div", { class: "note bad", hidden: true }), turns: el("div", {}), items: el("div", {}) };
-    const { state, reach, bar, acts, why, turns, items } = this.parts;
+    this.parts = { state: el("p", {}), reach: el("p", {}), bar: lane("Progress"), acts: el("div", { class: "actions" }), why: el("div", { class: "note bad", hidden: true }), waits: el("div", { class: "note warn", hidden: true }), turns: el("div", {}), items: el("div", {}) };
+    const { state, reach, bar, acts, why, waits, turns, items } = this.parts;
     const facts = [["Type", kinds[job.kind] ?? job.kind], ["Priority", String(job.priority)], ["Made", when(job.created_at)], ["By", job.created_by ?? "–"], ["Tags", job.tags.join(", ") || "–"], ["Queue", job.lane ?? "–"],
       ...(job.scheduled_for ? [["Not before", when(job.scheduled_for)]] : []), ...(job.max_retries == null ? [] : [["Attempts a row", String(job.max_retries + 1)]])];
     body.replaceChildren(
       el("div", { class: "head tight" }, el("h2", { id: "drawer-title" }, nameOf(job)), el("button", { type: "button", class: "small-button", onclick: () => dialog.close() }, "Close")),
-      el("div", { class: "figure" }, state, reach), bar, why, acts,
+      el("div", { class: "figure" }, state, reach), bar, why, waits, acts,
       el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
       el("h3", {}, "Course"), turns, el("h3", {}, "Rows"), this.chooser(job), items);
     this.shown = null;
@@ -75,9 +78,19 @@ export class Drawer {
     why.replaceChildren(icon("alert"), el("div", {}, job.error ?? ""));
     if (before?.status === job.status && (before.failed > 0) === (job.failed > 0)) return;
     state.replaceChildren(status(job.status));
+    this.lookWhy();
     const hadFocus = acts.contains(document.activeElement);
     acts.replaceChildren(...this.acts(job));
     if (hadFocus) acts.querySelector("button, a")?.focus();
+  }
+
+  async lookWhy() {
+    const { id } = this;
+    const { waits } = this.parts;
+    const text = ENDED.has(this.shown.status) ? null : await waiting(id).catch(() => undefined);
+    if (text === undefined || this.id !== id) return;
+    waits.hidden = !text || ENDED.has(this.shown.status);
+    waits.replaceChildren(icon("clock"), el("div", {}, el("strong", {}, "Waiting:"), ` ${text}.`));
   }
 
   acts(job) {

@@ -83,7 +83,7 @@ function show(told) {
   tile("success", share(jobs.success_rate));
   tile("success_more", jobs.items_failed ? `${rows(jobs.items_failed)} failed` : "no row failed");
   tile("depth", number(depth));
-  tile("depth_more", depth ? `oldest waits ${duration(oldest)}` : "nothing waits");
+  tile("depth_more", depth ? `oldest waits ${duration(oldest)}` : "nothing is due");
   tile("took", told.latency_ms.p50 == null ? "–" : duration(told.latency_ms.p50 / 1000));
   tile("took_more", told.latency_ms.p99 == null ? "no job ended" : `99 of 100 within ${duration(told.latency_ms.p99 / 1000)}`);
   tile("ended", number(ended));

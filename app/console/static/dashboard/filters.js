@@ -4,18 +4,17 @@ const form = document.getElementById("filters");
 const NAMES = ["status", "q", "type", "tag", "priority", "created_after", "created_before"];
 const TYPING_MS = 300;
 
-// Whether there is such a choice: the API refuses what there is not, and an old link must not leave the page without a list.
-function isChoice(name, value) {
-  if (name === "status") return [...document.querySelectorAll("#tabs a")].some((tab) => tab.dataset.status === value);
-  const field = form.elements[name];
-  if (field.type === "date") return /^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value));
-  return field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
-}
+// An old link, or a year half typed or with a digit too many, would be refused each time it is asked, and look like a server that is away.
+const isOption = (name) => (value) => [...form.elements[name].options].some((option) => option.value === value);
+const isDay = (value) => /^[12]\d{3}-\d\d-\d\d$/.test(value) && new Date(`${value}T00:00:00Z`).toJSON()?.startsWith(value);
+const isShort = (name) => (value) => value.length <= form.elements[name].maxLength;
+const CHECKS = {
+  status: (value) => [...document.querySelectorAll("#tabs a")].some((tab) => tab.dataset.status === value),
+  q: isShort("q"), tag: isShort("tag"), type: isOption("type"), priority: isOption("priority"), created_after: isDay, created_before: isDay,
+};
+const known = (filter) => Object.fromEntries(NAMES.map((name) => [name, filter[name] ?? ""]).filter(([name, value]) => value && CHECKS[name](value)));
 
-export function read() {
-  const told = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, told.get(name) ?? ""]).filter(([name, value]) => value && isChoice(name, value)));
-}
+export const read = () => known(Object.fromEntries(new URLSearchParams(location.search)));
 
 function write(filter) {
   const query = new URLSearchParams(filter).toString();
@@ -41,7 +40,8 @@ export function fits(job, filter) {
 }
 
 function show(filter) {
-  for (const field of form.elements) if (field.name) field.value = filter[field.name] ?? "";
+  // Where somebody is typing, what is not whole yet stays.
+  for (const field of form.elements) if (field.name && field !== document.activeElement) field.value = filter[field.name] ?? "";
   for (const tab of document.querySelectorAll("#tabs a")) {
     if (tab.dataset.status === (filter.status ?? "")) tab.setAttribute("aria-current", "true");
     else tab.removeAttribute("aria-current");
@@ -52,8 +52,7 @@ function show(filter) {
 export function watch(onChange) {
   let typing;
   const go = (changes) => {
-    const filter = { ...read(), ...changes };
-    for (const name of Object.keys(filter)) if (!filter[name]) delete filter[name];
+    const filter = known({ ...read(), ...changes });
     write(filter);
     show(filter);
     onChange(filter);
