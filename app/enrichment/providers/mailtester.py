@@ -11,7 +11,7 @@ from typing import Final
 from app.enrichment.gathering import Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import Outcome, in_order, sendable
-from app.enrichment.providers.mailtester_addresses import Candidate, candidates_of
+from app.enrichment.providers.mailtester_addresses import MOST, Candidate, candidates_of
 from app.mailtester.answers import NAME, Checked
 from app.mailtester.client import MailTesterCalls
 from app.provider_errors import StillLooking
@@ -48,6 +48,7 @@ class MailTesterFinder(MailTesterCalls):
 
     name = NAME
     max_batch = 1
+    most_calls = MOST
     finds = frozenset({Kind.EMAIL})
 
     def needs(self, lookup: Lookup) -> str | None:
