@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.enrichment.submit import MOST_LEADS
 from app.http.model_bases import MOST_TOLD
 from tests.factories import make_person, make_tenant
 from tests.integration.http_world import Caller, Web
@@ -117,3 +118,12 @@ def test_however_much_is_wrong_the_answer_is_short(web: Web, word: str) -> None:
         {"field": "password", "message": "Field required"},
     ]
     assert len(str(said)) < 50_000
+
+
+def test_more_leads_than_there_may_be_are_refused_unread(ann: Caller) -> None:
+    known = {str(n): {"firstNam": "Ann"} for n in range(MOST_LEADS + 1)}
+    payload = {"leadIds": ["a"], "inputData": known}
+    said = refused(ann, "POST", PATH, json={"type": "batch_lead_enrichment", "payload": payload})
+    assert said["errors"] == [
+        {"field": "payload.inputData", "message": f"has more than {MOST_LEADS} leads"}
+    ]
