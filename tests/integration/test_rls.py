@@ -34,11 +34,6 @@ TENANTS_OWN = """
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
     WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1
 """
-#: Those that migrations made, and no extension.
-FUNCTIONS = """
-    SELECT coalesce(json_agg(p.oid::regprocedure::text), '[]') FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
-    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-"""
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +133,6 @@ def eve(app: Engine) -> Tenant:
 def tables(query: str) -> list[str]:
     listed = owner_sql(f"SELECT string_agg(x.name, ' ') FROM ({query}) AS x(name)")
     return str(listed).split()
-
-
-def functions(which: str) -> list[str]:
-    return list(owner_sql(f"{FUNCTIONS} AND ({which})"))
 
 
 def count(app: Engine, tenant: UUID | None, table: str) -> int:
@@ -382,15 +373,6 @@ def test_leaf_partitions_cannot_be_read(attempt: Try) -> None:
         assert "permission denied" in attempt(f"SELECT * FROM {leaf}"), leaf
         assert "permission denied" in attempt(f"UPDATE {leaf} SET item_no = 0"), leaf
         assert "permission denied" in attempt(f"DELETE FROM {leaf}"), leaf
-
-
-@pytest.mark.usefixtures("module_environment")
-def test_functions_are_nobody_s_but_who_was_granted_them() -> None:
-    """And those that see more than their caller look names up where only the owner makes any."""
-    assert functions("proacl IS NULL OR proacl::text ~ '[{,]=X'") == []
-    pinned = "coalesce('search_path=public, pg_temp' = ANY (proconfig), false)"
-    assert functions(f"prosecdef AND NOT {pinned}") == []
-    assert len(functions("prosecdef")) > 20
 
 
 def test_the_login_is_the_role(module_environment: dict[str, str]) -> None:
