@@ -19,6 +19,8 @@ from app.provider_errors import Unavailable
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().\-/x,;extEXT]{2,39}")
 #: Fields of a vendor's answer: its name and ours.
 Names = tuple[tuple[str, str], ...]
+_LEAST_COST: Final = 1e-6
+_MOST_COST: Final = 1e9
 NO_SENSE: Final = "The answer has a field that makes no sense."
 
 
@@ -131,7 +133,8 @@ def read_cost(value: object) -> float | None:
         number = read_number(value)
     except Unavailable:
         return None
-    return number if number >= 0 else None
+    # What is no price: the column, a `real`, would refuse the whole record for it.
+    return number if number == 0 or _LEAST_COST <= number <= _MOST_COST else None
 
 
 def section(fields: Mapping[str, object], name: str) -> Mapping[str, object]:

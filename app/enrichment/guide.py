@@ -13,7 +13,7 @@ from app.enrichment.leads import Unreadable
 from app.enrichment.lookup import Lookup
 from app.enrichment.memory import Memory, Question
 from app.enrichment.notes import Note
-from app.enrichment.provider import EnrichmentProvider
+from app.enrichment.provider import EnrichmentProvider, StepwiseProvider
 from app.enrichment.reading import read_remembered
 from app.provider_errors import ProviderError, policy_of
 from app.work.agenda import Agenda
@@ -29,7 +29,7 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One lead's next question. `places` is how many leads one call of the provider takes."""
+    """One lead's next question. `places` is how many leads one call of the provider takes, `calls` how many it may need."""
 
     item_no: int
     course: Course
@@ -37,6 +37,7 @@ class Step:
     places: int
     question: Question
     question_asked: Lookup
+    calls: int = 1
 
     def is_still(self, provider: str, lookup: Lookup | None) -> bool:
         """Whether a lead that asks this provider this (`Course.question`) makes the same step again."""
@@ -137,7 +138,8 @@ class Guide:
             else:
                 question = Question(self._tenant_id, name, lookup.identity)
                 places = 1 if (item_no, name) in self._alone else provider.max_batch
-                step = Step(item_no, course, name, places, question, lookup)
+                calls = provider.most_calls if isinstance(provider, StepwiseProvider) else 1
+                step = Step(item_no, course, name, places, question, lookup, calls)
                 self._steps[item_no] = step
                 return step
         return None

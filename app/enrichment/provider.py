@@ -68,6 +68,10 @@ class StepwiseProvider(EnrichmentProvider, Protocol):
     follows with it, at once or by a later lease, in another process. Its `max_batch` is 1.
     """
 
+    @property
+    def most_calls(self) -> int:
+        """How many calls there may be about a lead: so much longer others with the same question wait for its answer."""
+
     async def go_on(self, lookup: Lookup, key_secret: str, step: str) -> Outcome:
         """Make the call that an answer about this lookup named, one at most. Raises `ProviderError`.
 

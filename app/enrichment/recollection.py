@@ -49,7 +49,7 @@ class Recollection:
         unknown = [question for question in asked if self._memory.recall(question) is None]
         if unknown:
             taken = await self._learn(unknown)
-            self._wait_for(question for question in taken if self._is_kept(asked[question]))
+            self._wait_for(asked[question] for question in taken if self._is_kept(asked[question]))
 
     def is_elsewhere(self, question: Question) -> bool:
         """Tell whether another chunk is asking this."""
@@ -95,10 +95,11 @@ class Recollection:
         memory = self._memory
         return memory.recall(question) is not None or memory.recall_wait(question) is not None
 
-    def _wait_for(self, questions: Iterable[Question]) -> None:
-        until = time.monotonic() + self._settings.enrichment_flight_seconds
-        for question in questions:
-            self._elsewhere[question] = (asyncio.Event(), until)
+    def _wait_for(self, steps: Iterable["Step"]) -> None:
+        now, seconds = time.monotonic(), self._settings.enrichment_flight_seconds
+        for step in steps:
+            # Of several calls the other makes each: who asked after the time of one would pay for all of them again.
+            self._elsewhere[step.question] = (asyncio.Event(), now + step.calls * seconds)
         if self._elsewhere and self._watch is None:
             self._watch = asyncio.create_task(self._look_on())
             self._watch.add_done_callback(self._ended)

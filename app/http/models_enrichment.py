@@ -1,4 +1,4 @@
-"""What the job API takes: the payload of each type, in the spelling of its clients (camelCase; snake_case is understood).
+"""What the job API takes: the payload of each type, in the spelling of its clients (camelCase, and no other).
 
 Shapes: a lead is named by the caller's own id (`leadId`), what is known of it stands in `inputData`. What is not known
 here is refused, so that a misspelt field is not silently ignored.
@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     RootModel,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 from pydantic import Tag as PydanticTag
@@ -77,7 +78,15 @@ class OneLeadIn(LookupPayloadIn):
 
 class ManyLeadsIn(LookupPayloadIn):
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=MOST_LEADS)]
-    input_data: dict[LeadId, LeadFieldsIn] = Field(default_factory=dict)
+    input_data: dict[LeadId, LeadFieldsIn] = Field(default_factory=dict, max_length=MOST_LEADS)
+
+    @field_validator("input_data", mode="before")
+    @classmethod
+    def _not_more_than_leads(cls, value: object) -> object:
+        """Before each is read: of those that are wrong each is told what there is, which takes its time."""
+        if isinstance(value, dict) and len(value) > MOST_LEADS:
+            raise ValueError(f"has more than {MOST_LEADS} leads")
+        return value
 
     @model_validator(mode="after")
     def _names_each_once(self) -> "ManyLeadsIn":

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.enrichment.submit import MOST_LEADS
+from app.http.model_bases import MOST_TOLD
 from tests.factories import make_person, make_tenant
 from tests.integration.http_world import Caller, Web
 from tests.integration.test_enrichment_api import PATH, SINGLE
@@ -103,3 +105,25 @@ def test_a_program_without_a_good_token_is_told_of_the_token(
     assert (said["title"], said["code"]) == (title, "unauthenticated")
     assert words in said["detail"]
     assert "Sign in" not in said["detail"]
+
+
+@pytest.mark.parametrize("word", ["emai", "zzz"])
+def test_however_much_is_wrong_the_answer_is_short(web: Web, word: str) -> None:
+    nobody = web.caller()
+    sent = {f"{word}{n}": 1 for n in range(5_000)}
+    said = refused(nobody, "POST", "/api/auth/login", json=sent)
+    assert len(said["errors"]) == MOST_TOLD
+    assert said["errors"][:2] == [
+        {"field": "email", "message": "Field required"},
+        {"field": "password", "message": "Field required"},
+    ]
+    assert len(str(said)) < 50_000
+
+
+def test_more_leads_than_there_may_be_are_refused_unread(ann: Caller) -> None:
+    known = {str(n): {"firstNam": "Ann"} for n in range(MOST_LEADS + 1)}
+    payload = {"leadIds": ["a"], "inputData": known}
+    said = refused(ann, "POST", PATH, json={"type": "batch_lead_enrichment", "payload": payload})
+    assert said["errors"] == [
+        {"field": "payload.inputData", "message": f"has more than {MOST_LEADS} leads"}
+    ]

@@ -11,6 +11,7 @@ import pytest
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
+from tests.integration.finder_world import FINDER, addresses, anna, asked
 from tests.integration.ledger_world import World
 from tests.integration.lookup_world import KEY, Lookups, lead
 
@@ -83,6 +84,23 @@ def test_who_takes_too_long_is_not_waited_for(processes: tuple[Lookups, Lookups]
     jobs = side_by_side(processes, SLOWER, enrichment_flight_seconds=0.3)
     assert processes[0].sandbox.summary()["calls"] == 2
     assert processes[1].results(jobs[1])["b"]["verdict"] == "found"
+
+
+def test_a_search_is_waited_for_as_long_as_its_calls_may_take(
+    processes: tuple[Lookups, Lookups],
+) -> None:
+    first, second = processes
+    first.sandbox.set_mode(latency_ms=[500, 500])
+    domain, seconds = "miss-shop.example", {"enrichment_flight_seconds": 2}
+    jobs = [process.submit(anna(domain), chain=FINDER) for process in processes]
+    messages = {message.job_id: message for message in first.world.release()}
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(first.run, messages[jobs[0]], **seconds)
+        wait_until(lambda: first.sandbox.summary()["calls"] == 1)
+        assert threads.submit(second.run, messages[jobs[1]], **seconds).result(60) == ["done"]
+        assert running.result(60) == ["done"]
+    assert asked(first) == addresses(domain)
+    assert second.attempts(jobs[1]) == [("x", "mailtester", "miss", True)]
 
 
 def test_where_nothing_is_remembered_nobody_is_waited_for(

@@ -106,10 +106,13 @@ def test_a_client_has_fifty_endpoints_at_most(caller: Caller) -> None:
     add(caller)
     owner_sql(
         """INSERT INTO webhook_endpoints (tenant_id, url, events, secret_encrypted)
-           SELECT e.tenant_id, e.url, e.events, e.secret_encrypted FROM webhook_endpoints e, generate_series(1, 49)"""
+           SELECT e.tenant_id, e.url || '/' || n, e.events, e.secret_encrypted
+           FROM webhook_endpoints e, generate_series(1, 49) AS n"""
     )
-    answer = caller.post("/api/webhooks/endpoints", json={"url": URL, "events": ["job.failed"]})
+    another = {"url": f"{URL}/another", "events": ["job.failed"]}
+    answer = caller.post("/api/webhooks/endpoints", json=another)
     assert answer.status_code == 409
+    assert "50 endpoints" in (answer.json or {})["detail"]
 
 
 def test_an_address_has_one_endpoint_of_a_client(web: Web, caller: Caller) -> None:

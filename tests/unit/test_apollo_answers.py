@@ -115,7 +115,7 @@ def test_matches_answer_details_in_order() -> None:
     assert (first.credits, missed.credits, last.credits) == (1.5, 0.0, 1.5)
 
 
-@pytest.mark.parametrize("cost", [None, "3", -1, float("nan"), True, []])
+@pytest.mark.parametrize("cost", [None, "3", -1, float("nan"), True, [], 1e39, 1e-50])
 def test_a_cost_that_cannot_be_read_loses_no_answer(cost: Any) -> None:
     fields = {"matches": [PERSON], "credits_consumed": cost}
     (outcome,) = read_bulk(reply(fields), [ask()], calls_back=False)

@@ -1,9 +1,11 @@
 """What a verification of a candidate means for the lead whose address it may be."""
 
+from typing import Any, cast
+
 import pytest
 
 from app.enrichment.lookup import Answer, Lookup
-from app.enrichment.providers.mailtester import ASK_AGAIN_SECONDS, read
+from app.enrichment.providers.mailtester import ASK_AGAIN_SECONDS, MailTesterFinder, read
 from app.enrichment.providers.mailtester_addresses import candidates_of
 from app.mailtester.answers import VERDICTS, Checked
 from app.provider_errors import StillLooking
@@ -61,3 +63,28 @@ def test_what_is_no_verdict_is_an_error_that_was_paid_for(message: str) -> None:
         said("mb", message)
     assert (caught.value.credits, caught.value.retry_after) == (1, ASK_AGAIN_SECONDS)
     assert "acme" not in caught.value.message
+
+
+def needs(domain: str) -> str | None:
+    finder = MailTesterFinder(cast("Any", None), base_url="", token_url="")
+    return finder.needs(Lookup.of(["email"], first_name="Anna", last_name="Smith", domain=domain))
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *("gmail.com", "googlemail.com", "yahoo.com", "yahoo.co.uk", "yahoo.fr", "yahoo.com.br"),
+        *("hotmail.co.uk", "hotmail.de", "outlook.de", "live.nl", "msn.com", "gmx.at", "gmx.com"),
+        *("me.com", "icloud.com", "comcast.net", "web.de", "orange.fr", "libero.it", "qq.com"),
+        *("mail.ru", "yandex.com", "wp.pl", "uol.com.br", "proton.me", "163.com"),
+    ],
+)
+def test_nobody_is_looked_for_where_everybody_may_have_an_address(domain: str) -> None:
+    assert "mail service for everybody" in (needs(domain) or "")
+
+
+@pytest.mark.parametrize(
+    "domain", ["acme.example", "yahoo.acme.com", "gmailing.com", "livenation.com"]
+)
+def test_a_company_s_own_domain_is_asked(domain: str) -> None:
+    assert needs(domain) is None

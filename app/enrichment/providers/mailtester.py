@@ -11,7 +11,7 @@ from typing import Final
 from app.enrichment.gathering import Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.enrichment.provider import Outcome, in_order, sendable
-from app.enrichment.providers.mailtester_addresses import Candidate, candidates_of
+from app.enrichment.providers.mailtester_addresses import MOST, Candidate, candidates_of
 from app.mailtester.answers import NAME, Checked
 from app.mailtester.client import MailTesterCalls
 from app.provider_errors import StillLooking
@@ -32,10 +32,14 @@ _CATCH_ALL: Final = (
 )
 #: Words of the vendor that may be shown; whatever else stands there may quote the address.
 _UNSURE: Final = frozenset({"greylisted", "mx error", "spam block", "timeout"})
-#: Whose addresses are anybody's: there, an address that fits a name is somebody else's.
+#: Whose addresses are anybody's: there, an address that fits a name is somebody else's. First those of many countries.
 _FOR_EVERYBODY: Final = re.compile(
-    r"(aol|gmail|googlemail|hotmail|icloud|live|mail|msn|outlook|protonmail|yahoo)\.com"
-    r"|gmx\.(at|ch|de|net)|(t-online|web)\.de|(mail|yandex)\.ru|proton\.me"
+    r"(aol|gmail|gmx|googlemail|hotmail|live|msn|outlook|yahoo|yandex)\.(com|net|(com?\.)?[a-z]{2})"
+    r"|(126|163|btinternet|fastmail|icloud|mac|mail|me|naver|protonmail|qq|rediffmail|rocketmail|sina|tutanota|ymail)\.com"
+    r"|(att|bellsouth|charter|comcast|cox|daum|earthlink|hanmail|laposte|sbcglobal|ukr|verizon)\.net"
+    r"|(arcor|freenet|t-online|web)\.de|(free|orange|sfr|wanadoo)\.fr|(alice|libero|tin|tiscali|virgilio)\.it"
+    r"|(bk|inbox|list|mail|rambler|ya)\.ru|(interia|o2|onet|wp)\.pl|(bol|terra|uol)\.com\.br"
+    r"|bluewin\.ch|pm\.me|proton\.me|seznam\.cz"
 )
 
 
@@ -44,6 +48,7 @@ class MailTesterFinder(MailTesterCalls):
 
     name = NAME
     max_batch = 1
+    most_calls = MOST
     finds = frozenset({Kind.EMAIL})
 
     def needs(self, lookup: Lookup) -> str | None:
