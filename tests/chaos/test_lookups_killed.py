@@ -1,6 +1,7 @@
 """Enrichment workers that end between a vendor's answer and its record: what they knew is asked again, and only that."""
 
 import random
+from uuid import UUID
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.chaos.evidence import count_repeats
 from tests.chaos.harness import Stage
 from tests.chaos.lookups import Lookups, Question
 from tests.chaos.waiting import wait_for
+from tests.chaos.workers import Worker
 
 pytestmark = pytest.mark.chaos
 
@@ -40,6 +42,26 @@ def asked_when_quiet(lookups: Lookups) -> dict[Question, int]:
     return lookups.asked()
 
 
+def not_recorded(lookups: Lookups, job: UUID) -> set[Question]:
+    """Return what was asked, once all of it has arrived, and is not on record."""
+    asked, kept = asked_when_quiet(lookups), lookups.recorded_questions(job)
+    return {question for question in asked if question not in kept}
+
+
+def freeze_between(victim: Worker, lookups: Lookups, job: UUID) -> None:
+    """Stop a worker that has answers and no record of them: between a look and a blow a busy machine may write them down."""
+
+    def is_caught() -> bool:
+        lookups.wait_unrecorded(job)
+        victim.freeze()
+        if not_recorded(lookups, job):
+            return True
+        victim.wake()
+        return False
+
+    wait_for(is_caught, 60, "a worker between its answers and their record")
+
+
 @pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.quick_fault), *range(1, 5)])
 def test_kill_9_between_the_answers_and_their_record(
     stage: Stage, lookups: Lookups, seed: int
@@ -48,11 +70,10 @@ def test_kill_9_between_the_answers_and_their_record(
     (victim,) = lookups.start("victim")
     job = lookups.submit(leads(240))
     stage.wait_recorded(job, random.Random(seed).randint(1, 120))
-    lookups.wait_unrecorded(job)
+    freeze_between(victim, lookups, job)
     with stage.faults.strike("kill -9"):
         victim.kill()
-    before, kept = asked_when_quiet(lookups), lookups.recorded_questions(job)
-    in_flight = {question for question in before if question not in kept}
+    before, in_flight = asked_when_quiet(lookups), not_recorded(lookups, job)
     assert in_flight, "it was killed too late to prove anything"
     lookups.start("next")
     stage.wait_completed(job)
