@@ -7,7 +7,6 @@ is made on first use, after any fork.
 
 import asyncio
 import concurrent.futures
-import gc
 import multiprocessing
 import sys
 import threading
@@ -20,6 +19,7 @@ from uuid import UUID
 
 import structlog
 
+from app import collector
 from app.settings import get_settings
 from tasks.lane_usage import LaneUsage
 
@@ -69,7 +69,7 @@ class Runtime:
                 if not self.is_guest:
                     # A reserved call is sent at its moment; the default switch interval of 5 ms would add to each.
                     sys.setswitchinterval(0.0002)
-                    _calm_collector()
+                    collector.calm()
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="laneway-loop", daemon=True
@@ -143,17 +143,6 @@ class Runtime:
         until = driven_until.get()
         is_over = until is not None and time.monotonic() > until - STEP_SECONDS
         return is_over or self.drain_by is not None
-
-
-def _calm_collector() -> None:
-    """Take what is loaded out of the garbage collector's sight and let it run less often.
-
-    A full collection looks at every object of Celery, SQLAlchemy and aiohttp: some 70 ms in which no reserved call
-    leaves. Together the collections cost a fifth of the loop's time; calls leave little that only a collector can free.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 runtime = Runtime()

@@ -18,6 +18,7 @@ from gunicorn.http.errors import InvalidChunkSize, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
+from app import collector
 from app.http.handover import HandedOver, offered
 from app.http.stopping import SEE_OFF_SECONDS
 
@@ -81,6 +82,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def run(self) -> None:
         """Serve until asked to end, then let the streams take what was written to them."""
+        collector.calm()
         super().run()
         if hub := self._extension("event_hub"):
             hub.wait_closed(SEE_OFF_SECONDS)
