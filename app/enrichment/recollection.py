@@ -41,6 +41,7 @@ class Recollection:
         #: Questions that other chunks are asking, with what ends the wait, and its latest moment.
         self._elsewhere: dict[Question, tuple[asyncio.Event, float]] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._has_let_go = asyncio.Event()
 
     async def look_up(self, steps: Iterable["Step"]) -> None:
         """Learn what is known of the questions that were not looked up yet. Raises `SQLAlchemyError`."""
@@ -60,8 +61,18 @@ class Recollection:
         event, _ = self._elsewhere.get(question, (None, 0.0))
         return event or self._memory.flight(question)
 
+    async def wait_for(self, flight: asyncio.Event) -> None:
+        """Wait until a question was asked (`flight`), or until nobody is waited for any more: a search may take a minute."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (flight, self._has_let_go)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     def let_go(self) -> None:
         """Wait for nobody any more."""
+        self._has_let_go.set()
         if self._watch is not None:
             self._watch.cancel()
         self._land(list(self._elsewhere))

@@ -114,7 +114,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             if steps:
                 await self._ask(steps)
             elif (flight := self._guide.flight_of(self._agenda)) is not None:
-                await flight.wait()
+                await self._known.wait_for(flight)
 
     def _gather(self) -> list[Step]:
         """Take leads that ask the same provider, as many as one call takes; conclude those who ask nobody any more."""
