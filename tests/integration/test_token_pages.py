@@ -73,7 +73,7 @@ def test_only_a_look_at_the_page_takes_the_one_showing(
     assert "This is the token" not in browser.get(answer.location, headers=ahead).text
     page = browser.get(answer.location).text
     assert "This is the token" in page
-    assert re.search(r"lw_\w{20,}", page)
+    assert re.search(r"lw_[\w-]{43}", page)
     assert "This is the token" not in browser.get(answer.location).text
 
 
