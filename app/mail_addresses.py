@@ -22,7 +22,7 @@ _NEEDS_A_CLOSER_LOOK = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Address:
     """`local` as it was written, `domain` in lower case and in ASCII (IDNA)."""
 

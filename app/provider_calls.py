@@ -23,7 +23,7 @@ _LONGEST_WAIT_SECONDS = 86_400
 AHEAD_SECONDS: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What came back. `headers` can be asked in any case of letters."""
 
@@ -147,8 +147,8 @@ async def _send_once(
 async def _read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
     """Read the body, or give up on one over the limit (also one that only unpacks to that) with None."""
     body = bytearray()
-    while part := await response.content.readany():
-        body += part
+    while not response.content.at_eof():
+        body += await response.content.readany()
         if len(body) > limit_bytes:
             response.close()
             return None

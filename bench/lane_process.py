@@ -202,7 +202,8 @@ class _Process:
                 return
             finally:
                 chunk.waiting.discard(task)
-            with chunk.crew.calling(self._loop.time() - asked_at, 1_000_000):
+            chunk.crew.begin_call(self._loop.time() - asked_at, 1_000_000)
+            try:
                 self._loop.spend(BEFORE_SECONDS)
                 pool.note_sent(grant)
                 # Told at once: what the loop does next does not hold up what has left.
@@ -211,6 +212,8 @@ class _Process:
                 await asyncio.sleep(self._rng.uniform(*ANSWER_SECONDS))
                 self._loop.spend(AFTER_SECONDS)
                 await pool.report(grant, "clean")
+            finally:
+                chunk.crew.end_call()
 
     async def _stall(self) -> None:
         while True:

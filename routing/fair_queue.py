@@ -26,7 +26,10 @@ class _Line(Generic[T]):
 
     def at(self, rank: int) -> deque[T]:
         """Return the waiters of a rank, to put one in."""
-        return self.ranks.setdefault(rank, deque())
+        waiters = self.ranks.get(rank)
+        if waiters is None:
+            waiters = self.ranks[rank] = deque()
+        return waiters
 
     def take(self) -> T:
         """Take the first waiter of the lowest rank."""

@@ -173,4 +173,7 @@ class HeldSlots:
         return key.spacing_ms / 1e3 + self._jitter if key.spacing_ms else 0.0
 
     def _gate(self, slot: HeldSlot) -> _Gate:
-        return self._gates.setdefault(slot.key.fingerprint, _Gate())
+        gate = self._gates.get(slot.key.fingerprint)
+        if gate is None:
+            gate = self._gates[slot.key.fingerprint] = _Gate()
+        return gate

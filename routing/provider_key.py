@@ -38,7 +38,7 @@ class ProviderKey:
         )
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Grant:
     """One call may be made now, with `key`.
 

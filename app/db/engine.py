@@ -4,10 +4,12 @@ Every connection of the application's engine acts as `DATABASE_ROLE`, whatever l
 security binds it. Engines are made once a process; after a fork `dispose_after_fork` drops what was inherited.
 """
 
+import json
 import time
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import psycopg2
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -45,6 +47,14 @@ def _act_as(role: str) -> Any:
     return on_connect
 
 
+def _read_json(told: str) -> Any:
+    """Read a column of JSON; numbers that only Python's own reader takes are left to it."""
+    try:
+        return orjson.loads(told)
+    except orjson.JSONDecodeError:
+        return json.loads(told)
+
+
 def make_engine(url: str, *, role: str | None, pool_size: int = 20) -> Engine:
     """Create an engine; `role` is what each connection acts as (None: the login itself).
 
@@ -56,6 +66,7 @@ def make_engine(url: str, *, role: str | None, pool_size: int = 20) -> Engine:
         normalise_url(url),
         # An error's text goes to the log; people's addresses and passwords' hashes must not.
         hide_parameters=True,
+        json_deserializer=_read_json,
         pool_size=pool_size,
         max_overflow=max(2, pool_size // 4, min(pool_size, 20 - pool_size)),
         pool_timeout=10,

@@ -34,4 +34,4 @@ def claim(
             "identities": [question.identity for question in questions],
         },
     )
-    return {Question(lease.tenant_id, row.provider, row.identity) for row in rows}
+    return {Question(str(lease.tenant_id), row.provider, row.identity) for row in rows}

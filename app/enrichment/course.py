@@ -24,6 +24,7 @@ PRINCIPAL: Mapping[Kind, tuple[str, ...]] = {
 #: What ends the search for a kind where the client itself told it: nobody is paid for what is there. It counts as given, not
 #: as found. A name and a company say where to look and are no data about either: nothing that is told ends that search.
 _GIVEN: Mapping[Kind, str] = {Kind.EMAIL: "email", Kind.SOCIAL: "linkedin_url"}
+_NONE: frozenset[Kind] = frozenset()
 
 
 @dataclass
@@ -46,18 +47,14 @@ class Course:
     steps: dict[str, str] = field(default_factory=dict)
     #: Provider -> what it said beside, in a sentence.
     notes: dict[str, str] = field(default_factory=dict)
-    #: What follows from the findings, kept until there are others (only `answer` adds some).
-    _missing: frozenset[Kind] | None = field(default=None, init=False, repr=False)
+    #: The kinds that are still wanted. What follows from the findings is kept until there are others (only `answer` adds some).
+    missing: frozenset[Kind] = field(init=False, repr=False)
     _questions: dict[frozenset[Kind], Lookup | None] = field(
         default_factory=dict, init=False, repr=False
     )
 
-    @property
-    def missing(self) -> frozenset[Kind]:
-        """The kinds that are still wanted."""
-        if self._missing is None:
-            self._missing = frozenset(kind for kind in self.lookup.wanted if not self._has(kind))
-        return self._missing
+    def __post_init__(self) -> None:
+        self.missing = self._still_missing()
 
     def next_provider(self) -> str | None:
         """Return whom to ask now; None when nothing is missing or nobody is left in this attempt."""
@@ -91,13 +88,13 @@ class Course:
         if note:
             self.notes[provider] = note
         known = self._known() if self.steps else None
-        if findings:
-            self._missing = None
-            self._questions.clear()
         for name, found in findings.items():
             held = self.findings.get(name)
             if held is None or (found.score or 0) > (held.score or 0):
                 self.findings[name] = found
+        if findings:
+            self.missing = self._still_missing()
+            self._questions.clear()
         if self.steps and self._known() != known:
             # What was asked step by step was asked about somebody of whom less was known.
             self.steps.clear()
@@ -111,7 +108,10 @@ class Course:
     @property
     def waits_for(self) -> str | None:
         """Return the provider whose later answer is waited for, None for nobody: it is paid for, so the next one is not."""
-        return next((name for name, said in self.answers.items() if said == "pending"), None)
+        for name, said in self.answers.items():
+            if said == "pending":
+                return name
+        return None
 
     @property
     def is_settled(self) -> bool:
@@ -134,6 +134,8 @@ class Course:
     @property
     def given(self) -> frozenset[Kind]:
         """The kinds that the client told itself, so that nobody was asked for them."""
+        if not self._tells:
+            return _NONE
         told = (kind for kind in self.lookup.wanted - self.missing if not self._is_found(kind))
         return frozenset(told)
 
@@ -146,12 +148,13 @@ class Course:
 
     def data(self) -> dict[str, Any]:
         """Return what is kept with the result: every field with its source, and what became of each provider."""
-        providers = {
-            **self.answers,
-            **{n: f"{self.answers[n]}: {note}" for n, note in self.notes.items()},
-            **{name: f"failed: {error.message}" for name, error in self.failures.items()},
-            **{name: f"skipped: {why}" for name, why in self.skipped.items()},
-        }
+        providers = dict(self.answers)
+        if self.notes:
+            providers |= {name: f"{self.answers[name]}: {note}" for name, note in self.notes.items()}
+        if self.failures:
+            providers |= {name: f"failed: {error.message}" for name, error in self.failures.items()}
+        if self.skipped:
+            providers |= {name: f"skipped: {why}" for name, why in self.skipped.items()}
         kept = {
             "fields": {name: found.as_json() for name, found in self.findings.items()},
             "providers": providers,
@@ -160,6 +163,17 @@ class Course:
             return kept
         names = (name for kind, name in _GIVEN.items() if kind in kinds)
         return {**kept, "given": {name: getattr(self.lookup.person, name) for name in names}}
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the client told anything that ends a search."""
+        return bool(self.lookup.person.email or self.lookup.person.linkedin_url)
+
+    def _still_missing(self) -> frozenset[Kind]:
+        wanted = self.lookup.wanted
+        if not (self.findings or self._tells):
+            return wanted
+        return frozenset([kind for kind in wanted if not self._has(kind)])
 
     def _has(self, kind: Kind) -> bool:
         return self._is_found(kind) or (

@@ -13,7 +13,7 @@ from app.enrichment.leads import Unreadable
 from app.enrichment.lookup import Lookup
 from app.enrichment.memory import Memory, Question
 from app.enrichment.notes import Note
-from app.enrichment.provider import EnrichmentProvider, StepwiseProvider
+from app.enrichment.provider import EnrichmentProvider, is_stepwise
 from app.enrichment.reading import read_remembered
 from app.provider_errors import ProviderError, policy_of
 from app.work.agenda import Agenda
@@ -27,7 +27,7 @@ _CLOSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One lead's next question. `places` is how many leads one call of the provider takes, `calls` how many it may need."""
 
@@ -57,7 +57,7 @@ class Guide:
         self.providers = providers
         self._flight = flight
         self._memory = memory
-        self._tenant_id = tenant_id
+        self._tenant = str(tenant_id)
         #: Provider -> why it has nothing to give, for the rest of the run.
         self._closed: dict[str, Throttled] = {}
         #: Leads that a provider is asked about alone, because a call about several went wrong.
@@ -136,9 +136,9 @@ class Guide:
             elif name in self._closed:
                 course.skipped[name] = _CLOSED[self._closed[name].reason]
             else:
-                question = Question(self._tenant_id, name, lookup.identity)
+                question = Question(self._tenant, name, lookup.identity)
                 places = 1 if (item_no, name) in self._alone else provider.max_batch
-                calls = provider.most_calls if isinstance(provider, StepwiseProvider) else 1
+                calls = provider.most_calls if is_stepwise(provider) else 1
                 step = Step(item_no, course, name, places, question, lookup, calls)
                 self._steps[item_no] = step
                 return step

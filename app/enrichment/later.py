@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.enrichment.callbacks import Ticket
 from app.enrichment.course import read_findings
 from app.enrichment.lookup import Answer
 from app.enrichment.memory import Memory
 from app.enrichment.notes import Attempt
-from app.enrichment.provider import EnrichmentProvider, LateProvider
+from app.enrichment.provider import EnrichmentProvider, is_late
 from app.enrichment.waits import Wait, describe_question
 from app.settings import Settings
 
@@ -38,9 +38,9 @@ class Later:
 
     def ticket_for(self, provider: EnrichmentProvider, step: "Step") -> Ticket | None:
         """Return a call's name where the provider may answer it later."""
-        if not self.is_possible or not isinstance(provider, LateProvider):
+        if not self.is_possible or not is_late(provider):
             return None
-        return Ticket(provider.name, step.question.tenant_id, uuid4())
+        return Ticket(provider.name, UUID(step.question.tenant), uuid4())
 
     def address_of(self, ticket: Ticket | None) -> str | None:
         """Return where the provider may call."""

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -106,6 +108,14 @@ class Person:
 
 
 _SORTED: Final = tuple(sorted(Person.__slots__))
+_FIELDS_OF: Final = ", ".join(f'"{name}": %s' for name in _SORTED)
+_told_of: Final = attrgetter(*_SORTED)
+
+
+@lru_cache(maxsize=1_000)
+def _listed(kinds: frozenset[Kind]) -> str:
+    """A job asks for the same of all its leads."""
+    return ", ".join(quoted(kind.value) for kind in sorted(kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +144,13 @@ class Lookup:
         """
         if not self._identity:
             # As JSON with sorted names: what is remembered from before is found by it.
-            person = self.person
-            fields = ", ".join(
-                f'"{name}": {quoted(getattr(person, name).casefold())}' for name in _SORTED
-            )
-            wanted = ", ".join(quoted(kind.value) for kind in sorted(self.wanted))
-            digest = hashlib.sha256(f"[{{{fields}}}, [{wanted}]]".encode()).hexdigest()
-            object.__setattr__(self, "_identity", digest)
+            fields = _FIELDS_OF % tuple([quoted(told.casefold()) for told in _told_of(self.person)])
+            said = f"[{{{fields}}}, [{_listed(self.wanted)}]]"
+            object.__setattr__(self, "_identity", hashlib.sha256(said.encode()).hexdigest())
         return self._identity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finding:
     """One field that was found. `score` is the vendor's own confidence, 0 to 100, or its client's rule; `found_at` is UTC."""
 
@@ -165,12 +171,12 @@ class Finding:
                 "score": self.score,
                 "found_at": self.found_at.isoformat(),
             }
-            object.__setattr__(self, "_json", told)
+            self._json = told
             return told
         return self._json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What a vendor knows: findings by field name, of the wanted kinds and not known before.
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
@@ -34,20 +35,15 @@ _READ_SHARED = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an answer is remembered by."""
+class Question(NamedTuple):
+    """What an answer is remembered by. All texts, whose hashes are kept: it is looked for a dozen times a lead."""
 
-    tenant_id: UUID
+    tenant: str
     provider: str
     identity: str
 
-    def __hash__(self) -> int:
-        """By the identity alone: a text keeps its hash, and few questions differ by provider or client only."""
-        return hash(self.identity)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Remembered:
     """An answer that was had before; no findings: a miss."""
 
@@ -73,7 +69,8 @@ class Memory:
         self._days = days
         self._clock = clock
         self._kept: OrderedDict[Question, tuple[float, Remembered]] = OrderedDict()
-        self._flights: dict[Question, asyncio.Event] = {}
+        #: What ends the asking, made when somebody waits for it.
+        self._flights: dict[Question, asyncio.Event | None] = {}
         #: Questions whose answer comes later, until when it is waited for.
         self._waits: OrderedDict[Question, tuple[float, Wait]] = OrderedDict()
 
@@ -84,9 +81,12 @@ class Memory:
 
     def recall(self, question: Question) -> Remembered | None:
         """Return what is remembered of a question, None for nothing."""
-        until, remembered = self._kept.get(question, (0.0, None))
-        if remembered is None or until <= self._clock():
-            self._kept.pop(question, None)
+        kept = self._kept.get(question)
+        if kept is None:
+            return None
+        until, remembered = kept
+        if until <= self._clock():
+            del self._kept[question]
             return None
         self._kept.move_to_end(question)
         return remembered
@@ -102,10 +102,13 @@ class Memory:
 
     def recall_wait(self, question: Question) -> Wait | None:
         """Return the wait for a question's answer, with the seconds that are left of it; None: nobody waits."""
-        until, wait = self._waits.get(question, (0.0, None))
+        kept = self._waits.get(question)
+        if kept is None:
+            return None
+        until, wait = kept
         left = until - self._clock()
-        if wait is None or left <= 0:
-            self._waits.pop(question, None)
+        if left <= 0:
+            del self._waits[question]
             return None
         return replace(wait, seconds=left)
 
@@ -118,12 +121,17 @@ class Memory:
 
     def flight(self, question: Question) -> asyncio.Event | None:
         """Return the event that ends the asking of this question; None when nobody is at it."""
-        return self._flights.get(question)
+        if question not in self._flights:
+            return None
+        flight = self._flights[question]
+        if flight is None:
+            flight = self._flights[question] = asyncio.Event()
+        return flight
 
     def take_off(self, questions: Iterable[Question]) -> None:
         """Say that these are being asked now; `land` must follow."""
         for question in questions:
-            self._flights[question] = asyncio.Event()
+            self._flights[question] = None
 
     def land(self, questions: Iterable[Question]) -> None:
         """Say that these are answered, or not asked any more."""
@@ -148,7 +156,7 @@ def _read_kept(
 ) -> dict[Question, Remembered]:
     values = {"providers": [q.provider for q in asked], "identities": [q.identity for q in asked]}
     return {
-        Question(tenant_id, row.provider, row.identity): Remembered(
+        Question(str(tenant_id), row.provider, row.identity): Remembered(
             read_findings(row.findings), row.found_at, float(row.left)
         )
         for row in connection.execute(statement, values)
@@ -161,6 +169,6 @@ def read_waits(
     """Return which of these questions of the scope's tenant are waited for already."""
     asked = [(question.provider, question.identity) for question in questions]
     return {
-        Question(tenant_id, provider, identity): wait
+        Question(str(tenant_id), provider, identity): wait
         for (provider, identity), wait in same_questions(connection, asked).items()
     }

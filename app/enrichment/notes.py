@@ -36,7 +36,7 @@ _FINDS = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One question to one provider. `ms` None: no call was made. `is_late`: what a later call of the provider said.
 
@@ -102,10 +102,5 @@ def any_shared(attempts: Iterable[Attempt]) -> bool:
 
 
 def encode_notes(notes: Iterable[Note]) -> str:
-    """Return notes of one kind as JSON; what is not said of one is left out."""
-    return orjson.dumps([_fields(note) for note in notes]).decode()
-
-
-def _fields(note: Note) -> dict[str, Any]:
-    fields = ((name, getattr(note, name)) for name in type(note).__slots__)
-    return {name: value for name, value in fields if value is not None and value is not False}
+    """Return notes of one kind as JSON, a row each; what is not said of one is null."""
+    return orjson.dumps(list(notes)).decode()

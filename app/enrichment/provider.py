@@ -6,7 +6,7 @@ a `StepwiseProvider`, and each is reserved. A miss is an answer, paid or not; an
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from app.enrichment.lookup import Answer, Kind, Lookup
 from app.provider_errors import ProviderError, Rejected
@@ -79,6 +79,28 @@ class StepwiseProvider(EnrichmentProvider, Protocol):
         """
 
 
+#: What is known of classes: `isinstance` of a protocol looks for each of its members by name, every time, which cost a lead more
+#: than anything else that is computed for it.
+_FOLLOWS: dict[tuple[type, type], bool] = {}
+
+
+def is_late(provider: EnrichmentProvider) -> TypeGuard[LateProvider]:
+    """Tell whether some of a provider's answers come later."""
+    return _follows(provider, LateProvider)
+
+
+def is_stepwise(provider: EnrichmentProvider) -> TypeGuard[StepwiseProvider]:
+    """Tell whether a provider may need several calls about one lead."""
+    return _follows(provider, StepwiseProvider)
+
+
+def _follows(provider: EnrichmentProvider, protocol: type) -> bool:
+    key = (type(provider), protocol)
+    if key not in _FOLLOWS:
+        _FOLLOWS[key] = isinstance(provider, protocol)
+    return _FOLLOWS[key]
+
+
 async def ask(
     provider: EnrichmentProvider,
     lookups: Sequence[Lookup],
@@ -88,7 +110,7 @@ async def ask(
     callback_url: str | None,
 ) -> list[Outcome]:
     """Make the call that is next: the one that `step` names, None for the first. Raises as `look_up`."""
-    if step is not None and isinstance(provider, StepwiseProvider):
+    if step is not None and is_stepwise(provider):
         (lookup,) = lookups
         return [await provider.go_on(lookup, key_secret, step)]
     return await provider.look_up(lookups, key_secret, callback_url=callback_url)

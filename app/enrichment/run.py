@@ -38,6 +38,7 @@ from routing.key_pool import Grant, KeyPool, Throttled
 
 #: Reasons for which a pool has nothing to give for long: others are asked meanwhile.
 LONG = frozenset({"daily_quota", "circuit_open", "no_keys"})
+_WITHOUT_ANSWER = frozenset({"late", "refused"})
 
 
 async def run_chunk(tools: EnrichmentTools, chunk_id: int, fence: int, tenant_id: UUID) -> str:
@@ -144,8 +145,11 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             # A provider that needs another call about its lead has it now: its question stays this lead's meanwhile.
             while asked and (turn := await self._turn(asked[0].provider)) is not None:
                 pool, grant, waited = turn
-                with self._crew.calling(waited, len(self._agenda.due)):
+                self._crew.begin_call(waited, len(self._agenda.due))
+                try:
                     asked = await self._call(asked, pool, grant)
+                finally:
+                    self._crew.end_call()
         finally:
             self._memory.land(step.question for step in steps)
             self._agenda.due.extendleft(reversed([step.item_no for step in steps]))
@@ -239,7 +243,7 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
         lead = self._agenda.items[outcome.item_no]
         if isinstance(lead, Course):
             self._held_up.has_concluded = True
-            if {"late", "refused"} & set(lead.answers.values()):
+            if not _WITHOUT_ANSWER.isdisjoint(lead.answers.values()):
                 self._recorder.note(Over(outcome.item_no))
         email = closing.email_to_verify(outcome, lead.lookup if isinstance(lead, Course) else None)
         self._agenda.conclude(outcome)

@@ -17,7 +17,7 @@ from app.db.scope import statement_cursor, tenant_scope
 from app.jobs.lease import Lease
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """The answer for one item. `is_failure`: no verdict could be had, and the row may be retried."""
 

@@ -80,8 +80,11 @@ class VerificationRun(ChunkRun[str]):
                 agenda.due.appendleft(item_no)
             else:
                 pool, grant, waited = reserved
-                with self._crew.calling(waited, len(agenda.due)):
+                self._crew.begin_call(waited, len(agenda.due))
+                try:
                     outcome = await self._call(item_no, email, pool, grant)
+                finally:
+                    self._crew.end_call()
                 if outcome is not None:
                     self._recorder.add(outcome)
 

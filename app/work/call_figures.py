@@ -42,7 +42,10 @@ class CallFigures:
 
     def add(self, tenant_id: UUID, provider: str, ms: float, *, is_error: bool) -> None:
         """Count one call that took so long."""
-        figures = self._kept.setdefault((tenant_id, provider), Figures())
+        name = (tenant_id, provider)
+        figures = self._kept.get(name)
+        if figures is None:
+            figures = self._kept[name] = Figures()
         figures.calls += 1
         figures.errors += is_error
         figures.took[place_of(ms)] += 1

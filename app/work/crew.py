@@ -6,8 +6,7 @@ and the end of the chunk, when all of them start or let go in one moment and oth
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 #: How many wait for a turn at first, and at least.
@@ -51,15 +50,17 @@ class Crew:
         """Let `run` end without waiting for those who are calling."""
         self._ended.set()
 
-    @contextmanager
-    def calling(self, waited: float, items: int) -> Iterator[None]:
-        """Note that a member calls, after `waited` seconds; others take its place in the line for the items left."""
+    def begin_call(self, waited: float, items: int) -> None:
+        """Note that a member calls, after `waited` seconds; others take its place in the line for the items left.
+
+        `end_call` must follow.
+        """
         self._calling += 1
         self.fit(waited, items)
-        try:
-            yield
-        finally:
-            self._calling -= 1
+
+    def end_call(self) -> None:
+        """Note that a member has called."""
+        self._calling -= 1
 
     def fit(self, waited: float, items: int) -> None:
         """Take in that an item needed no turn, or got it after `waited` seconds; `items` are left."""

@@ -95,6 +95,7 @@ class ChunkRun(ABC, Generic[Item]):
     ) -> None:
         self._tools = tools
         self._lease = lease
+        self._tenant = str(lease.tenant_id)
         self._clock = DatabaseClock(lease.taken_at)
         self._agenda: Agenda[Item] = Agenda(
             items,
@@ -184,7 +185,7 @@ class ChunkRun(ABC, Generic[Item]):
         self._waiting.add(task)
         try:
             pool = await pool_for(self._lease.tenant_id)
-            grant = await pool.acquire(str(self._lease.tenant_id), self._lease.priority)
+            grant = await pool.acquire(self._tenant, self._lease.priority)
             return pool, grant, time.monotonic() - asked_at
         except asyncio.CancelledError:
             if not self._halted:

@@ -39,7 +39,7 @@ def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> N
     lookups.run()
     owner_sql("UPDATE lookup_cache SET expires_at = now() - interval '1 s'")
     (row,) = lookups.world.rows("SELECT tenant_id, provider, identity FROM lookup_cache")
-    question = Question(lookups.world.tenants["acme"], "apollo", str(row["identity"]))
+    question = Question(str(lookups.world.tenants["acme"]), "apollo", str(row["identity"]))
     with lookups.world.scope("acme") as c:
         assert read_kept(c, question.tenant_id, [question]) == {}
     other = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)

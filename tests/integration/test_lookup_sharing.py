@@ -103,7 +103,7 @@ def test_what_is_shared_does_not_say_who_asked_and_ends_with_its_time(
     assert columns == "expires_at findings found_at identity provider"
     (row,) = world_of_two.rows("SELECT * FROM shared_answers")
     bolt = world_of_two.tenants["bolt"]
-    question = Question(bolt, str(row["provider"]), str(row["identity"]))
+    question = Question(str(bolt), str(row["provider"]), str(row["identity"]))
     with tenant_scope(bolt, world_of_two.app) as c:
         assert list(read_kept(c, bolt, [question], shares=True)) == [question]
         assert read_kept(c, bolt, [question]) == {}

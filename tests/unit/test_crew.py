@@ -23,10 +23,13 @@ class Line:
             item = self.due.popleft()
             turn = asyncio.get_running_loop().create_future()
             self.turns.append(turn)
-            with self.crew.calling(await turn, len(self.due)):
+            self.crew.begin_call(await turn, len(self.due))
+            try:
                 answer = asyncio.get_running_loop().create_future()
                 self.answers.append(answer)
                 await answer
+            finally:
+                self.crew.end_call()
             self.done.append(item)
 
     async def give(self, waited: float, *, answer: bool = True) -> None:
