@@ -14,9 +14,10 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from app.deadlines import Deadlines
 from app.provider_errors import Unavailable
 
-#: aiohttp's own timers are off: `asyncio.timeout` holds the deadline, for connecting too.
+#: aiohttp's own timers are off: `Deadlines` holds the deadline, for connecting too.
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 _LONGEST_WAIT_SECONDS = 86_400
 #: A provider that does not even connect within this time does not hold up the first chunk longer.
@@ -44,7 +45,7 @@ class Caller:
         self, session: aiohttp.ClientSession, *, timeout_seconds: float, body_limit_bytes: int
     ) -> None:
         self._session = session
-        self._timeout_seconds = timeout_seconds
+        self._deadlines = Deadlines(timeout_seconds)
         self._body_limit_bytes = body_limit_bytes
 
     async def call(
@@ -62,25 +63,23 @@ class Caller:
         not even its hidden context. Redirects are not followed: they would carry the key elsewhere.
         """
         try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                self._session.request(
+            with self._deadlines.begin():
+                async with self._session.request(
                     method,
                     url,
                     params=query,
                     json=body,
                     headers=headers,
                     allow_redirects=False,
-                    middlewares=(_send_once,),
+                    middlewares=_SEND_ONCE,
                     timeout=NO_TIMEOUT,
-                ) as response,
-            ):
-                content = await _read_body(response, self._body_limit_bytes)
-                if content is not None:
-                    return Reply(response.status, content, response.headers)
-                problem = f"The answer is longer than {self._body_limit_bytes // 1024} KB."
+                ) as response:
+                    content = await _read_body(response, self._body_limit_bytes)
+                    if content is not None:
+                        return Reply(response.status, content, response.headers)
+                    problem = f"The answer is longer than {self._body_limit_bytes // 1024} KB."
         except TimeoutError:
-            problem = f"No answer within {self._timeout_seconds:g} s."
+            problem = f"No answer within {self._deadlines.seconds:g} s."
         except aiohttp.ClientConnectorError:
             problem = "The provider can't be reached."
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -142,6 +141,9 @@ async def _send_once(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
         raise aiohttp.ClientConnectionError from None
+
+
+_SEND_ONCE: Final = (_send_once,)
 
 
 async def _read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:

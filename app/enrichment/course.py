@@ -54,6 +54,8 @@ class Course:
     )
 
     def __post_init__(self) -> None:
+        #: Whether the client told anything that ends a search.
+        self._tells = bool(self.lookup.person.email or self.lookup.person.linkedin_url)
         self.missing = self._still_missing()
 
     def next_provider(self) -> str | None:
@@ -163,11 +165,6 @@ class Course:
             return kept
         names = (name for kind, name in _GIVEN.items() if kind in kinds)
         return {**kept, "given": {name: getattr(self.lookup.person, name) for name in names}}
-
-    @property
-    def _tells(self) -> bool:
-        """Whether the client told anything that ends a search."""
-        return bool(self.lookup.person.email or self.lookup.person.linkedin_url)
 
     def _still_missing(self) -> frozenset[Kind]:
         wanted = self.lookup.wanted

@@ -19,6 +19,7 @@ from app.provider_errors import Unavailable
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().\-/x,;extEXT]{2,39}")
 #: Fields of a vendor's answer: its name and ours.
 Names = tuple[tuple[str, str], ...]
+_NUMBERS: Final = (int, float)
 _LEAST_COST: Final = 1e-6
 _MOST_COST: Final = 1e9
 NO_SENSE: Final = "The answer has a field that makes no sense."
@@ -113,7 +114,7 @@ def read_score(value: object) -> int | None:
 
 def read_number(value: object) -> float:
     """Return a finite number. Raises `Unavailable`; texts and truths are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise Unavailable(NO_SENSE)
     try:
         number = float(value)

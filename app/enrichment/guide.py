@@ -4,7 +4,7 @@ Nothing here waits. A question whose answer is remembered is answered at once an
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -39,10 +39,6 @@ class Step:
     question_asked: Lookup
     calls: int = 1
 
-    def is_still(self, provider: str, lookup: Lookup | None) -> bool:
-        """Whether a lead that asks this provider this (`Course.question`) makes the same step again."""
-        return self.provider == provider and self.question_asked is lookup
-
 
 class Guide:
     """The way finder of one run. `flight` gives what ends the asking of a question, None when nobody is at it."""
@@ -62,7 +58,7 @@ class Guide:
         self._closed: dict[str, Throttled] = {}
         #: Leads that a provider is asked about alone, because a call about several went wrong.
         self._alone: set[tuple[int, str]] = set()
-        #: The last step of each lead, which is good until something new is known.
+        #: The next step of each lead, until it is made (`forget`) or something new is known.
         self._steps: dict[int, Step] = {}
 
     def next_step(
@@ -74,6 +70,7 @@ class Guide:
             if remembered is None:
                 return step
             read_remembered(step, remembered, note)
+            del self._steps[item_no]
         return None
 
     def first_steps(self, courses: Mapping[int, Course]) -> list[Step]:
@@ -108,6 +105,11 @@ class Guide:
             return self._flight(step.question) if step else None
         return None
 
+    def forget(self, steps: Iterable[Step]) -> None:
+        """Say that steps were made, however they went: what is next is to be found out anew."""
+        for step in steps:
+            self._steps.pop(step.item_no, None)
+
     def close(self, provider: str, throttled: Throttled) -> None:
         """Go round a provider for the rest of the run."""
         self._closed[provider] = throttled
@@ -119,15 +121,15 @@ class Guide:
         return min(waits, key=lambda throttled: throttled.wait_seconds, default=None)
 
     def _step(self, item_no: int, course: Course) -> Step | None:
+        kept = self._steps.get(item_no)
+        if kept is not None and kept.provider not in self._closed:
+            return kept
         while (name := course.next_provider()) is not None:
             provider = self.providers.get(name)
             if provider is None:
                 course.skipped[name] = f"{name} is not set up here."
                 continue
             lookup = course.question(provider.finds)
-            kept = self._steps.get(item_no)
-            if kept is not None and kept.is_still(name, lookup) and name not in self._closed:
-                return kept
             needs = provider.needs(lookup) if lookup else f"{name} does not find what is wanted."
             # First: a key that comes would help nothing, so it must not be waited for.
             if lookup is None or needs is not None:

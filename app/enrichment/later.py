@@ -30,11 +30,8 @@ class Later:
         self._settings = settings
         self._memory = memory
         self._note = note
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether vendors can reach this installation."""
-        return self._settings.public_url is not None
+        #: Whether vendors can reach this installation.
+        self.is_possible = settings.public_url is not None
 
     def ticket_for(self, provider: EnrichmentProvider, step: "Step") -> Ticket | None:
         """Return a call's name where the provider may answer it later."""

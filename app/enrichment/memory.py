@@ -67,6 +67,8 @@ class Memory:
     ) -> None:
         self.shares = shares
         self._days = days
+        #: What follows of it: a job asks for the same of all its leads.
+        self._seconds: dict[tuple[frozenset[Kind], bool], float] = {}
         self._clock = clock
         self._kept: OrderedDict[Question, tuple[float, Remembered]] = OrderedDict()
         #: What ends the asking, made when somebody waits for it.
@@ -76,8 +78,13 @@ class Memory:
 
     def seconds_to_keep(self, wanted: Iterable[Kind], *, is_miss: bool) -> float:
         """Return how long an answer to a question about these kinds is good for."""
-        days = min(self._days.get(kind.value, 0.0) for kind in wanted)
-        return 86_400 * (min(days, self._days.get("miss", 0.0)) if is_miss else days)
+        kinds = frozenset(wanted)
+        seconds = self._seconds.get((kinds, is_miss))
+        if seconds is None:
+            days = min(self._days.get(kind.value, 0.0) for kind in kinds)
+            days = min(days, self._days.get("miss", 0.0)) if is_miss else days
+            seconds = self._seconds[kinds, is_miss] = 86_400 * days
+        return seconds
 
     def recall(self, question: Question) -> Remembered | None:
         """Return what is remembered of a question, None for nothing."""

@@ -116,6 +116,13 @@ async def ask(
     return await provider.look_up(lookups, key_secret, callback_url=callback_url)
 
 
+def only(provider: EnrichmentProvider, lookups: Sequence[Lookup]) -> Lookup:
+    """Return the one lookup that a provider takes a call. Raises `ValueError` for several or none."""
+    if len(lookups) != 1:
+        raise ValueError(f"{provider.name} takes 1 lookup a call")
+    return lookups[0]
+
+
 def sendable(provider: EnrichmentProvider, lookups: Sequence[Lookup]) -> dict[int, Lookup]:
     """Return the lookups worth sending, by their place. Raises `ValueError` for too many or none."""
     if not 1 <= len(lookups) <= provider.max_batch:

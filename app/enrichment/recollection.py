@@ -52,6 +52,10 @@ class Recollection:
             taken = await self._learn(unknown)
             self._wait_for(asked[question] for question in taken if self._is_kept(asked[question]))
 
+    def has_looked_up(self, questions: Iterable[Question]) -> bool:
+        """Tell whether all of these were looked up before."""
+        return self._looked_up.issuperset(questions)
+
     def is_elsewhere(self, question: Question) -> bool:
         """Tell whether another chunk is asking this."""
         return question in self._elsewhere

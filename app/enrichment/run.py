@@ -138,10 +138,13 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
 
     async def _ask(self, steps: list[Step]) -> None:
         """Ask one provider about some leads, which are due again afterwards."""
-        self._memory.take_off(step.question for step in steps)
+        questions = [step.question for step in steps]
+        self._memory.take_off(questions)
         try:
-            unknown = await self._recall(steps)
-            asked = [step for step in unknown if not self._later.join(step)]
+            # Who looked before knows that nothing is remembered, and nobody else asking: `_gather` has seen it just now.
+            asked = steps if self._known.has_looked_up(questions) else await self._recall(steps)
+            if self._later.is_possible:
+                asked = [step for step in asked if not self._later.join(step)]
             # A provider that needs another call about its lead has it now: its question stays this lead's meanwhile.
             while asked and (turn := await self._turn(asked[0].provider)) is not None:
                 pool, grant, waited = turn
@@ -151,7 +154,8 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
                 finally:
                     self._crew.end_call()
         finally:
-            self._memory.land(step.question for step in steps)
+            self._memory.land(questions)
+            self._guide.forget(steps)
             self._agenda.due.extendleft(reversed([step.item_no for step in steps]))
 
     async def _recall(self, steps: Sequence[Step]) -> list[Step]:
@@ -210,15 +214,18 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             failure, outcomes = error, [error] * len(steps)
             is_shared = self._guide.part(steps, error)
         ms = round(await self._report(name, began, pool, grant, failure))
+        unfinished = list[Step]()
         for step, outcome in zip(steps, outcomes, strict=True):
-            if isinstance(outcome, Answer):
-                answer = self._later.settle(outcome, ticket)
-                read_answer(step, answer, ms, self._memory, self._recorder.note)
-                self._later.wait(step, answer, ticket)
-            else:
+            if not isinstance(outcome, Answer):
                 read_error(step, outcome, ms, self._recorder.note, is_shared=is_shared)
-        told = zip(steps, outcomes, strict=True)
-        return [step for step, said in told if isinstance(said, Answer) and said.next_step]
+                continue
+            answer = outcome if outcome.pending is None else self._later.settle(outcome, ticket)
+            read_answer(step, answer, ms, self._memory, self._recorder.note)
+            if answer.pending is not None:
+                self._later.wait(step, answer, ticket)
+            if answer.next_step is not None:
+                unfinished.append(step)
+        return unfinished
 
     def _end_attempt(self, item_no: int, lead: Course | Unreadable) -> None:
         """Conclude a lead that asks nobody any more, put it off to its next attempt, or set it aside until there are keys."""
@@ -245,9 +252,10 @@ class EnrichmentRun(ChunkRun[Course | Unreadable]):
             self._held_up.has_concluded = True
             if not _WITHOUT_ANSWER.isdisjoint(lead.answers.values()):
                 self._recorder.note(Over(outcome.item_no))
-        email = closing.email_to_verify(outcome, lead.lookup if isinstance(lead, Course) else None)
         self._agenda.conclude(outcome)
-        if self._plan.verifies and email and outcome.data is not None and not outcome.is_failure:
-            self._recorder.note(Find(outcome.item_no, email, outcome.data))
-        else:
-            self._recorder.add(outcome)
+        if self._plan.verifies and outcome.data is not None and not outcome.is_failure:
+            known = lead.lookup if isinstance(lead, Course) else None
+            if email := closing.email_to_verify(outcome, known):
+                self._recorder.note(Find(outcome.item_no, email, outcome.data))
+                return
+        self._recorder.add(outcome)

@@ -71,6 +71,8 @@ class Crew:
         self._recruit(items)
 
     def _recruit(self, items: int) -> None:
+        if len(self._members) >= self._limit:
+            return
         idle = len(self._members) - self._calling
         n = min(self._target - idle, self._limit - len(self._members), items)
         for _ in range(0 if self._ended.is_set() else n):

@@ -10,9 +10,10 @@ from typing import Final, Self
 import aiohttp
 
 from app.enrichment.lookup import Kind, Lookup
-from app.enrichment.provider import Outcome, in_order, sendable
+from app.enrichment.provider import Outcome, only
 from app.enrichment.providers.hunter_answers import NAME, read_reply
 from app.provider_calls import Caller
+from app.provider_errors import Rejected
 from app.settings import Settings
 
 #: No honest answer comes near it; what is longer is refused unread.
@@ -63,14 +64,13 @@ class Hunter:
         callback_url: str | None = None,  # noqa: ARG002 - Hunter calls nobody back; part of the interface
     ) -> list[Outcome]:
         """See `EnrichmentProvider.look_up`."""
-        asked = sendable(self, lookups)
-        outcomes: dict[int, Outcome] = {}
-        for place, lookup in asked.items():
-            reply = await self._caller.call(
-                "GET", self._url, query=_query(lookup), headers={"X-API-KEY": key_secret}
-            )
-            outcomes[place] = read_reply(reply, lookup)
-        return in_order(self, lookups, outcomes)
+        lookup = only(self, lookups)
+        if (lack := self.needs(lookup)) is not None:
+            return [Rejected(lack)]
+        reply = await self._caller.call(
+            "GET", self._url, query=_query(lookup), headers={"X-API-KEY": key_secret}
+        )
+        return [read_reply(reply, lookup)]
 
 
 def _query(lookup: Lookup) -> dict[str, str]:
