@@ -152,7 +152,9 @@ class Course:
         """Return what is kept with the result: every field with its source, and what became of each provider."""
         providers = dict(self.answers)
         if self.notes:
-            providers |= {name: f"{self.answers[name]}: {note}" for name, note in self.notes.items()}
+            providers |= {
+                name: f"{self.answers[name]}: {note}" for name, note in self.notes.items()
+            }
         if self.failures:
             providers |= {name: f"failed: {error.message}" for name, error in self.failures.items()}
         if self.skipped:

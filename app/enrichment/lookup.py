@@ -144,7 +144,10 @@ class Lookup:
         """
         if not self._identity:
             # As JSON with sorted names: what is remembered from before is found by it.
-            fields = _FIELDS_OF % tuple([quoted(told.casefold()) for told in _told_of(self.person)])
+            told = _told_of(self.person)
+            fields = _FIELDS_OF % tuple(
+                [quoted(each.casefold()) if each else '""' for each in told]
+            )
             said = f"[{{{fields}}}, [{_listed(self.wanted)}]]"
             object.__setattr__(self, "_identity", hashlib.sha256(said.encode()).hexdigest())
         return self._identity
