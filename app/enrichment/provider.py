@@ -119,7 +119,7 @@ async def ask(
 def only(provider: EnrichmentProvider, lookups: Sequence[Lookup]) -> Lookup:
     """Return the one lookup that a provider takes a call. Raises `ValueError` for several or none."""
     if len(lookups) != 1:
-        raise ValueError(f"{provider.name} takes 1 lookup a call")
+        raise ValueError(f"{provider.name} takes one of the lookups a call")
     return lookups[0]
 
 

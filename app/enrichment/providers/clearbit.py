@@ -11,9 +11,10 @@ from typing import Final, Self
 import aiohttp
 
 from app.enrichment.lookup import Kind, Lookup
-from app.enrichment.provider import Outcome, in_order, sendable
+from app.enrichment.provider import Outcome, only
 from app.enrichment.providers import clearbit_answers
 from app.provider_calls import Caller
+from app.provider_errors import Rejected
 from app.settings import Settings
 
 #: No honest answer comes near it; what is longer is refused unread.
@@ -56,18 +57,17 @@ class Clearbit:
         self, lookups: Sequence[Lookup], key_secret: str, *, callback_url: str | None = None
     ) -> list[Outcome]:
         """See `EnrichmentProvider.look_up`. What is pending is named by an id made here for the call."""
-        asked = sendable(self, lookups)
-        outcomes: dict[int, Outcome] = {}
-        for place, lookup in asked.items():
-            query, webhook_id = {"email": lookup.person.email}, None
-            if callback_url:
-                webhook_id = secrets.token_urlsafe(24)
-                query |= {"webhook_url": callback_url, "webhook_id": webhook_id}
-            reply = await self._caller.call(
-                "GET", self._url, query=query, headers=_authorize(key_secret)
-            )
-            outcomes[place] = clearbit_answers.read_reply(reply, lookup, webhook_id=webhook_id)
-        return in_order(self, lookups, outcomes)
+        lookup = only(self, lookups)
+        if (lack := self.needs(lookup)) is not None:
+            return [Rejected(lack)]
+        query, webhook_id = {"email": lookup.person.email}, None
+        if callback_url:
+            webhook_id = secrets.token_urlsafe(24)
+            query |= {"webhook_url": callback_url, "webhook_id": webhook_id}
+        reply = await self._caller.call(
+            "GET", self._url, query=query, headers=_authorize(key_secret)
+        )
+        return [clearbit_answers.read_reply(reply, lookup, webhook_id=webhook_id)]
 
     def read_callback(self, body: bytes, asked: Mapping[str, Lookup]) -> dict[str, Outcome]:
         """See `LateProvider.read_callback`. Check `signatures.verify_clearbit` first."""

@@ -10,11 +10,11 @@ from typing import Final
 
 from app.enrichment.gathering import Gathering
 from app.enrichment.lookup import Answer, Kind, Lookup
-from app.enrichment.provider import Outcome, in_order, sendable
+from app.enrichment.provider import Outcome, only
 from app.enrichment.providers.mailtester_addresses import MOST, Candidate, candidates_of
 from app.mailtester.answers import NAME, Checked
 from app.mailtester.client import MailTesterCalls
-from app.provider_errors import StillLooking
+from app.provider_errors import Rejected, StillLooking
 from app.verdicts import Verdict
 
 #: Each call is one verification, whatever it says.
@@ -70,11 +70,10 @@ class MailTesterFinder(MailTesterCalls):
         callback_url: str | None = None,  # noqa: ARG002 - MailTester calls nobody back; part of the interface
     ) -> list[Outcome]:
         """See `EnrichmentProvider.look_up`."""
-        asked = sendable(self, lookups)
-        outcomes: dict[int, Outcome] = {}
-        for place, lookup in asked.items():
-            outcomes[place] = await self.go_on(lookup, key_secret, "")
-        return in_order(self, lookups, outcomes)
+        lookup = only(self, lookups)
+        if (lack := self.needs(lookup)) is not None:
+            return [Rejected(lack)]
+        return [await self.go_on(lookup, key_secret, "")]
 
     async def go_on(self, lookup: Lookup, key_secret: str, step: str) -> Outcome:
         """See `StepwiseProvider.go_on`."""
