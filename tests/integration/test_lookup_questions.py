@@ -41,7 +41,7 @@ def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> N
     (row,) = lookups.world.rows("SELECT tenant_id, provider, identity FROM lookup_cache")
     question = Question(str(lookups.world.tenants["acme"]), "apollo", str(row["identity"]))
     with lookups.world.scope("acme") as c:
-        assert read_kept(c, question.tenant_id, [question]) == {}
+        assert read_kept(c, lookups.world.tenants["acme"], [question]) == {}
     other = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
     job = other.submit(lead("found", "b"))
     other.run()
