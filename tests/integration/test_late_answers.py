@@ -15,19 +15,13 @@ from app.enrichment.lookup import Kind
 from app.enrichment.memory import Memory
 from app.enrichment.waits import lock_requests
 from app.jobs.timeline import read_calls
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
 from tests.integration.callback_world import Callbacks, Caught, Hook, listening
 from tests.integration.client_world import wait_until, waits_for_a_lock
 from tests.integration.ledger_world import World, totals_agree
 from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

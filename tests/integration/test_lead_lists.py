@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from sqlalchemy import text
 
 from app.db.scope import tenant_scope
 from app.settings import get_settings
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tasks import uploads
 from tests.factories import Tenant, make_person, make_tenant, make_worker, owner_sql
 from tests.integration.http_world import Caller, Web
@@ -29,12 +28,6 @@ ann,FOUND-SMITH,Other,https://www.acme.example/about,the first again
 """
 COLUMNS = {"first_name": "First Name", "last_name": 2, "domain": "Website"}
 QUEUES = ("verification-queue", "enrichment", "enrichment-job-creation")
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -1,37 +1,16 @@
 """What a chunk of leads asks, and what it need not ask: answers out of date, finds, keys that are free soon."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-
-import pytest
 
 from app.enrichment.memory import Question, read_kept
 from app.enrichment.notes import Attempt
 from app.enrichment.record import record_with_attempts
 from app.enrichment.waits import Over
 from app.jobs.records import Recorded
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import owner_sql
-from tests.integration.ledger_world import World, answer
-from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
+from tests.integration.ledger_world import answer
+from tests.integration.lookup_world import Lookups, lead
 
 
 def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> None:
