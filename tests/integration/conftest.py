@@ -10,6 +10,7 @@ from app.settings import get_settings
 from sandbox.process import RunningSandbox, run_sandbox
 from tests.conftest import Environment
 from tests.factories import Tenant, make_tenant, owner_sql
+from tests.integration.callback_world import Callbacks, Hook, listening
 from tests.integration.http_world import Web
 from tests.integration.ledger_world import World
 from tests.integration.lookup_world import KEY, Lookups
@@ -48,6 +49,19 @@ def lookups(
     provider.put_keys({"key": KEY})
     world.add_tenant("acme")
     return Lookups(world, provider, redis_url)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A listener for the providers' later calls."""
+    with listening() as running:
+        yield running
+
+
+@pytest.fixture
+def callbacks(lookups: Lookups, hook: Hook) -> Callbacks:
+    """Jobs of leads of `acme` whose providers may answer later, to the hook."""
+    return Callbacks(lookups, hook)
 
 
 @pytest.fixture(scope="module")
