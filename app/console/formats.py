@@ -13,7 +13,7 @@ from flask import Flask
 
 from app.clients.change_words import event_in_words
 from app.console.job_names import job_name
-from app.console.words import FIELDS, PROVIDERS, VERDICTS, call_in_words, verdicts_of, who
+from app.console.words import FIELDS, PROVIDERS, VERDICTS, call_in_words, unit_of, verdicts_of, who
 from app.plain_text import escaped
 
 NOTHING = "\N{EN DASH}"
@@ -178,6 +178,7 @@ def register_filters(app: Flask) -> None:
         event_in_words,
         windows,
         verdicts_of,
+        unit_of,
         call_in_words,
         escaped,
         who,
