@@ -3,6 +3,8 @@
 Requests are made up from the description, valid ones and broken ones, by schemathesis; the same ones each time.
 """
 
+import re
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +21,21 @@ from schemathesis.specs.openapi.checks import (
 from tests.factories import make_job, make_person, make_tenant
 from tests.integration.http_world import Caller, Web
 
+#: How the libraries that read requests speak; the API has words of its own (`app/http/refusal_words.py`).
+THEIR_WORDS = re.compile(
+    "Field required|Value error|(Input|String|List|Set|Dictionary|Data|Value|Tuple) should|Extra inputs|validation error|pydantic"
+)
+
+
+def words_are_ours(
+    _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case
+) -> None:
+    """What is refused is refused in the words of the API."""
+    if response.status_code in (400, 422):
+        found = THEIR_WORDS.search(response.text)
+        assert found is None, response.text
+
+
 EXAMPLES = settings(
     max_examples=12,
     derandomize=True,
@@ -33,6 +50,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
     response_headers_conformance,
+    words_are_ours,
 ]
 
 
