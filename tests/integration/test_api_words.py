@@ -1,12 +1,14 @@
 """What the API says of a request that it refuses: what is wrong, where, and what there is instead."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from app.enrichment.submit import MOST_LEADS
-from app.http.model_bases import MOST_TOLD
+from app.http import model_bases
+from app.http.model_bases import MOST_TOLD, unknown_field
 from tests.factories import make_person, make_tenant
 from tests.integration.http_world import CSV, Caller, Web
 from tests.integration.test_enrichment_api import PATH, SINGLE
@@ -210,3 +212,33 @@ def test_more_leads_than_there_may_be_are_refused_unread(ann: Caller) -> None:
     assert said["errors"] == [
         {"field": "payload.inputData", "message": f"has more than {MOST_LEADS} leads"}
     ]
+
+
+def test_of_wrong_leads_no_more_are_read_than_can_be_told(
+    ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worded = list[str]()
+
+    def word(said: str, names: Sequence[str]) -> str:
+        worded.append(said)
+        return unknown_field(said, names)
+
+    monkeypatch.setattr(model_bases, "unknown_field", word)
+    ids = [str(n) for n in range(MOST_LEADS)]
+    known = {each: {f"nam{n}": "x" for n in range(40)} for each in ids}
+    payload = {"leadIds": ids, "inputData": known}
+    said = refused(ann, "POST", PATH, json={"type": "batch_lead_enrichment", "payload": payload})
+    assert len(said["errors"]) == MOST_TOLD
+    assert len(worded) <= 10 * 40
+
+
+def test_wrong_leads_are_told_wherever_among_the_others_they_stand(ann: Caller) -> None:
+    ids = [str(n) for n in range(MOST_LEADS)]
+    known: dict[str, Any] = {each: dict(LEAD) for each in ids}
+    known["3"], known["700"] = {"firstNam": "x"}, {"email": 7}
+    payload = {"leadIds": ids, "inputData": known}
+    said = refused(ann, "POST", PATH, json={"type": "batch_lead_enrichment", "payload": payload})
+    fields = [each["field"] for each in said["errors"]]
+    assert fields == ["payload.inputData.3.firstNam", "payload.inputData.700.email"]
+    assert said["errors"][0]["message"].endswith("Did you mean firstName?")
+    assert said["errors"][1]["message"] == "must be a text"
