@@ -27,6 +27,20 @@ THEIR_WORDS = re.compile(
 )
 
 
+#: A time that is not written in UTC with a Z.
+ANOTHER_TIME = re.compile(r"T\d\d:\d\d:\d\d(\.\d+)?(?![\d.Z])")
+
+
+def times_end_in_z(
+    _context: schemathesis.CheckContext,
+    response: schemathesis.Response,
+    _case: schemathesis.Case,
+) -> None:
+    """Every time is written in one form."""
+    found = ANOTHER_TIME.search(response.text) if response.status_code < 300 else None
+    assert found is None, response.text
+
+
 def words_are_ours(
     _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case
 ) -> None:
@@ -51,6 +65,7 @@ CHECKS = [
     response_schema_conformance,
     response_headers_conformance,
     words_are_ours,
+    times_end_in_z,
 ]
 
 

@@ -1,5 +1,7 @@
 """A chunk of leads against real servers: PostgreSQL, Redis with the limits, and the simulated providers."""
 
+import re
+
 from app.enrichment.lookup import Kind
 from tests.factories import owner_sql
 from tests.integration.ledger_world import answer, totals_agree
@@ -20,7 +22,7 @@ def test_each_found_value_carries_its_provider_score_and_time(lookups: Lookups) 
         "apollo",
         True,
     )
-    assert email["found_at"].startswith("20")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", email["found_at"])
     assert lookups.world.job(job)["status"] == "completed"
     totals_agree(lookups.world, job)
 
