@@ -101,3 +101,18 @@ def test_attempts_are_recorded_with_the_outcomes_in_one_statement(lookups: Looku
     # What else is noted goes the usual way.
     assert record_with_attempts(lease, [], [*notes, Over(1)], seconds=60) is None
     assert len(lookups.attempts(job)) == 2
+
+
+def test_a_remembered_miss_without_a_reason_says_from_when_it_is(lookups: Lookups) -> None:
+    job = lookups.submit(lead("miss", "a"), chain=("apollo",))
+    assert lookups.run() == ["done"]
+    owner_sql("UPDATE lookup_cache SET found_at = '2026-01-02 03:04:05Z'")
+    assert lookups.results(job)["a"]["message"] == "Not found: e-mail."
+    again = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
+    job = again.submit(lead("miss", "b"), chain=("apollo",))
+    assert again.run() == ["done"]
+    row = again.results(job)["b"]
+    said = "Remembered: apollo had found nothing at 2026-01-02 03:04 UTC."
+    assert (row["verdict"], row["message"]) == ("not_found", f"Not found: e-mail. {said}")
+    assert row["data"]["providers"] == {"apollo": f"miss: {said}"}
+    assert lookups.sandbox.summary()["calls"] == 1

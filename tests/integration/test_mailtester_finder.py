@@ -54,6 +54,10 @@ def test_where_none_is_accepted_it_is_a_miss_and_remembered_as_one(lookups: Look
     assert again.run() == ["done"]
     assert again.attempts(job) == [("y", "mailtester", "miss", True)]
     assert len(asked(lookups)) == 8
+    # The reason is remembered too, by another process as well.
+    assert again.results(job)["y"]["message"] == row["message"]
+    assert "accepts none of the usual addresses" in row["message"]
+    assert steps(lookups, job) == [("miss", "none_accepted", None)]
 
 
 @pytest.mark.parametrize(

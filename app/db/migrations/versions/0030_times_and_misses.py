@@ -1,4 +1,4 @@
-"""Times in events as the API writes them.
+"""Times in events as the API writes them; why a remembered miss is one.
 
 Revision ID: 0030
 """
@@ -14,8 +14,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make functions anew; no row is changed."""
+    """Make functions anew and add columns that may be empty; no row is changed."""
     run_sql(op, "0030_times.sql")
+    run_sql(op, "0030_misses.sql")
 
 
 def downgrade() -> None:
