@@ -49,8 +49,9 @@ export function when(time) {
   return el("time", { datetime: time, title: `${at.toISOString().slice(0, 19)}Z` }, words);
 }
 
-// What is done, as one bar: good, so-so, bad, not known. Verdicts about addresses and about leads share its colours.
-const PARTS = { valid: ["valid", "found", "done"], catch_all: ["catch_all", "partial"], invalid: ["invalid", "not_found"], unknown: ["unknown", "skipped"] };
+// What is done, as one bar: good, so-so, bad, not there, not known. Verdicts about addresses and about leads share its colours; a
+// lead that is not found is no failure, so it is grey, as on the job's page.
+const PARTS = { valid: ["valid", "found", "done"], catch_all: ["catch_all", "partial"], invalid: ["invalid"], not_found: ["not_found"], unknown: ["unknown", "skipped"] };
 
 export function draw(bar, job) {
   let x = 0;
