@@ -13,7 +13,7 @@ from app.db.scope import tenant_scope
 from app.enrichment.lookup import Kind
 from app.enrichment.memory import Memory
 from app.enrichment.waits import lock_requests
-from app.jobs.timeline import read_calls
+from app.jobs.timeline import read_calls, read_item
 from tests.factories import owner_sql
 from tests.integration.callback_world import Callbacks
 from tests.integration.client_world import wait_until, waits_for_a_lock
@@ -38,6 +38,9 @@ def test_an_answer_makes_the_waiting_chunk_due_at_once(callbacks: Callbacks) -> 
         ("x", "apollo", "pending", False),
         ("x", "apollo", "found", True),
     ]
+    with tenant_scope(callbacks.world.tenants["acme"]) as connection:
+        told = [(a.outcome, a.callback) for a in read_item(connection, job, 1).attempts]
+    assert told == [("pending", False), ("found", True)]
     row = callbacks.lookups.results(job)["x"]
     assert (row["verdict"], row["provider"]) == ("found", "apollo")
     assert row["data"]["providers"] == {"apollo": "found"}
