@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from app.http.refusal_words import OURS, in_words
+from app.refusal_words import OURS, in_words
 
 #: Nobody mends more at a time. Without a bound a body of a megabyte, which needs no login, is answered with ten, and takes seconds.
 MOST_TOLD = 50

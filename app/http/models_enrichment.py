@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 from app.enrichment.submit import MOST_LEADS
 from app.http.model_bases import MOST_TOLD, Input, ours
 from app.http.moments import Moment
-from app.http.refusal_words import in_words
+from app.refusal_words import in_words
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -20,7 +20,7 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.db.refusals import GAVE_WAY, overtaken
 from app.errors import LanewayError
-from app.http.refusal_words import in_words
+from app.refusal_words import in_words
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"

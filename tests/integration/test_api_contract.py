@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.factories import make_job, make_person, make_tenant
 from tests.integration.http_world import Caller, Web
 
-#: How the libraries that read requests speak; the API has words of its own (`app/http/refusal_words.py`).
+#: How the libraries that read requests speak; the API has words of its own (`app/refusal_words.py`).
 THEIR_WORDS = re.compile(
     "Field required|Value error|(Input|String|List|Set|Dictionary|Data|Value|Tuple) should|Extra inputs|validation error|pydantic"
 )

@@ -1,6 +1,6 @@
-"""What is wrong with something that was sent, in the API's own words: what it must be instead.
+"""What is wrong with something that was sent, or set, in our own words: what it must be instead.
 
-The library that reads requests names errors by type, each with the values that it speaks of. Here each type that our models
+The library that reads requests and settings names errors by type, each with the values that it speaks of. Here each type that our models
 can come to has its sentence, which follows the field's name: "priority: must be at most 5".
 """
 
@@ -60,5 +60,7 @@ def in_words(error: ErrorDetails) -> str:
     values: Mapping[str, Any] = error.get("ctx", {})
     if kind in {"string_too_short", "too_short"} and values.get("min_length") == 1:
         return _EMPTY
+    if kind == "too_short" and values.get("field_type") == "Value":
+        kind = "string_too_short"  # a secret, which is a text as well
     words = _WORDS.get(kind)
     return error["msg"].removeprefix(_PREFIX) if words is None else words.format_map(values)
