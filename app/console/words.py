@@ -74,7 +74,7 @@ def unit_of(params: Mapping[str, Any]) -> tuple[str, str, str]:
     """Say what a job with these params is about: (many, one of them, what is done with each)."""
     if "wanted" in params:
         return "leads", "lead", "looked up"
-    return ("jobs", "job", "done") if "action" in params else ("addresses", "address", "checked")
+    return ("jobs", "job", "handled") if "action" in params else ("addresses", "address", "checked")
 
 
 def verdicts_of(params: Mapping[str, Any]) -> dict[str, str]:

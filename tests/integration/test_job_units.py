@@ -29,7 +29,7 @@ def act_on(tenant: UUID, job: UUID) -> UUID:
     [
         ("leads", "0 of 1 looked up", "Looked up"),
         ("addresses", "0 of 2 checked", "Checked"),
-        ("jobs", "1 of 1 done", "Done"),
+        ("jobs", "1 of 1 handled", "Handled"),
     ],
 )
 def test_each_kind_of_row_has_its_words(web: Web, kind: str, reach: str, column: str) -> None:
@@ -48,4 +48,5 @@ def test_each_kind_of_row_has_its_words(web: Web, kind: str, reach: str, column:
     if kind == "jobs":
         assert "</svg>Done</span>" in page
         assert "Catch-all" not in page
+        assert '<rect class="unknown" x="0.0" width="1000.0"' in page
     assert f'<th role="columnheader" scope="col">{column}</th>' in page

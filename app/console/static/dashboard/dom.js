@@ -55,8 +55,10 @@ const PARTS = { valid: ["valid", "found", "done"], catch_all: ["catch_all", "par
 
 export function draw(bar, job) {
   let x = 0;
+  // What is done without a verdict, as of acts on jobs.
+  const other = Math.max(0, job.done - Object.values(job.counts).reduce((sum, n) => sum + n, 0));
   for (const [part, verdicts] of Object.entries(PARTS)) {
-    const n = verdicts.reduce((sum, verdict) => sum + (job.counts[verdict] ?? 0), 0);
+    const n = verdicts.reduce((sum, verdict) => sum + (job.counts[verdict] ?? 0), part === "unknown" ? other : 0);
     const width = job.total ? (1000 * n) / job.total : 0;
     const piece = bar.querySelector(`.${part}`);
     piece.setAttribute("x", x.toFixed(1));
