@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Misconfigured
+from app.refusal_words import in_words
 
 #: Separated by commas.
 Names = Annotated[list[str], NoDecode]
@@ -348,7 +349,7 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {in_words(problem)}"
             for problem in error.errors(include_input=False)
         ]
         raise Misconfigured(

@@ -37,7 +37,7 @@ class LastError(logging.Handler):
         said = record.msg if isinstance(record.msg, dict) else {}
         kind = record.exc_info[0] if record.exc_info else None
         self.last = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             "event": str(said.get("event", record.name)),
             "error": kind.__name__ if kind else "",
         }

@@ -13,7 +13,7 @@ from flask import Flask
 
 from app.clients.change_words import event_in_words
 from app.console.job_names import job_name
-from app.console.words import FIELDS, PROVIDERS, VERDICTS, call_in_words, verdicts_of, who
+from app.console.words import FIELDS, PROVIDERS, VERDICTS, call_in_words, unit_of, verdicts_of, who
 from app.plain_text import escaped
 
 NOTHING = "\N{EN DASH}"
@@ -143,11 +143,13 @@ def between(start: datetime | str | None, end: datetime | str | None) -> float |
     return (last - first).total_seconds() if first and last else None
 
 
-def segments(counts: dict[str, int], total: int) -> list[tuple[str, float, float]]:
-    """Cut a lane of 1000 units into (verdict, x, width)."""
+def segments(counts: dict[str, int], total: int, done: int = 0) -> list[tuple[str, float, float]]:
+    """Cut a lane of 1000 units into (verdict, x, width); what is done without a verdict, as of acts on jobs, is grey."""
     cut, x = [], 0.0
+    other = {"unknown": max(0, done - sum(counts.values()))}
     for verdict in VERDICTS:
-        width = 1000 * counts.get(verdict, 0) / total if total else 0.0
+        n = counts.get(verdict, 0) + other.get(verdict, 0)
+        width = 1000 * n / total if total else 0.0
         cut.append((verdict, round(x, 2), round(width, 2)))
         x += width
     return cut
@@ -178,6 +180,7 @@ def register_filters(app: Flask) -> None:
         event_in_words,
         windows,
         verdicts_of,
+        unit_of,
         call_in_words,
         escaped,
         who,

@@ -7,6 +7,7 @@ into words; they call what the API calls and hand the result to a template.
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
+from app.console.shown_once import take_messages
 from app.errors import Forbidden
 from app.http.auth import current_account, login_manager
 
@@ -47,6 +48,11 @@ def _guard() -> ResponseReturnValue | None:
     if (request.endpoint or "").startswith(_FOR_OPERATORS) and not account.is_operator:
         raise Forbidden("Only operators of this installation see this page.")
     return None
+
+
+@pages.app_context_processor
+def _messages() -> dict[str, object]:
+    return {"take_messages": take_messages}
 
 
 @pages.app_context_processor

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.console.formats import number
 from app.console.frame import pages
 from app.console.sign_in import home_of
-from app.console.words import VERDICTS
+from app.console.words import VERDICTS, unit_of
 from app.db.scope import tenant_scope
 from app.errors import Conflict
 from app.http.auth import require_account, require_tenant
@@ -115,12 +115,10 @@ def retry(job_id: UUID) -> ResponseReturnValue:
     try:
         with tenant_scope(tenant_id) as connection:
             rows = retry_failed(connection, job_id)
-            of_leads = "wanted" in get_job(connection, job_id).params
+            many, one, done_with = unit_of(get_job(connection, job_id).params)
     except Conflict as error:
         flash(error.message, "warn")
     else:
         dispatch_soon()
-        leads, addresses = f"lead{'' if rows == 1 else 's'}", f"address{'' if rows == 1 else 'es'}"
-        what = f"{leads} will be looked up" if of_leads else f"{addresses} will be checked"
-        flash(f"{number(rows)} {what} again.", "done")
+        flash(f"{number(rows)} {one if rows == 1 else many} will be {done_with} again.", "done")
     return redirect(url_for("console.job", job_id=job_id), code=303)

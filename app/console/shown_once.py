@@ -1,10 +1,12 @@
-"""What the next page shows, once: a new token, a secret, a first password. In the session's cookie it is sealed.
+"""What the next page shows, once: a new token, a secret, a first password, sealed in the session's cookie; and messages.
 
-Only a person's own look takes it. A HEAD, or a page that a browser fetches before anybody asked for it, shows nothing and leaves
-it there: else whoever made a token would never see it.
+Only a person's own look takes it. A HEAD, a page that a browser fetches before anybody asked for it, or one of which a script
+takes parts only, shows nothing and leaves it there: else whoever made a token would never see it.
 """
 
-from flask import request, session
+from typing import cast
+
+from flask import get_flashed_messages, request, session
 
 from app.console.sealed import seal, unseal
 from app.errors import LanewayError
@@ -21,7 +23,7 @@ def keep(name: str, purpose: str, value: object) -> None:
 
 def take(name: str, purpose: str) -> object:
     """Return what is to be shown now, and forget it; None for nothing, and where nobody looks."""
-    if name not in session or not _is_looked_at():
+    if name not in session or not is_looked_at():
         return None
     try:
         return unseal(purpose, require_account().id, session.pop(name))
@@ -29,6 +31,14 @@ def take(name: str, purpose: str) -> object:
         return None
 
 
-def _is_looked_at() -> bool:
+def take_messages() -> list[tuple[str, str]]:
+    """Return (kind, words) of the messages that are to be shown now, and forget them."""
+    if not is_looked_at():
+        return []
+    return cast("list[tuple[str, str]]", get_flashed_messages(with_categories=True))
+
+
+def is_looked_at() -> bool:
+    """Tell whether somebody sees the page that is asked for."""
     said = " ".join(request.headers.get(name, "") for name in _AHEAD).lower()
     return request.method != "HEAD" and "prefetch" not in said and "preview" not in said

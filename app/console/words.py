@@ -70,8 +70,17 @@ def call_in_words(state: str, lines: Sequence[int], *, is_answer: bool) -> str:
     }[state]
 
 
+def unit_of(params: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Say what a job with these params is about: (many, one of them, what is done with each)."""
+    if "wanted" in params:
+        return "leads", "lead", "looked up"
+    return ("jobs", "job", "handled") if "action" in params else ("addresses", "address", "checked")
+
+
 def verdicts_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the verdicts that rows of a job with these params may get, with their labels."""
+    """Return the verdicts that rows of a job with these params may get, with their labels; none about acted-on jobs."""
+    if "action" in params:
+        return {}
     names = set(_OF_ADDRESSES) if "wanted" not in params else set(_OF_LEADS)
     if "wanted" in params and params.get("then") == "verify":
         names = set(VERDICTS) - {"found"}

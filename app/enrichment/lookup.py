@@ -172,7 +172,7 @@ class Finding:
                 "value": self.value,
                 "provider": self.provider,
                 "score": self.score,
-                "found_at": self.found_at.isoformat(),
+                "found_at": self.found_at.isoformat().replace("+00:00", "Z"),
             }
             self._json = told
             return told

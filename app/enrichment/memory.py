@@ -24,13 +24,13 @@ from app.enrichment.waits import Wait, same_questions
 #: Answers that a process remembers: some 2 KB each.
 MOST_KEPT = 20_000
 _READ = text("""
-    SELECT c.provider, c.identity, c.findings, c.found_at, extract(epoch FROM c.expires_at - clock_timestamp()) AS left
+    SELECT c.provider, c.identity, c.findings, c.code, c.message, c.found_at, extract(epoch FROM c.expires_at - clock_timestamp()) AS left
     FROM lookup_cache c JOIN unnest(CAST(:providers AS text[]), CAST(:identities AS text[])) AS q(provider, identity)
         ON c.identity = q.identity AND c.provider = q.provider
     WHERE c.tenant_id = laneway_tenant() AND c.expires_at > clock_timestamp()
 """)
 _READ_SHARED = text("""
-    SELECT provider, identity, findings, found_at, left_seconds AS left
+    SELECT provider, identity, findings, NULL AS code, NULL AS message, found_at, left_seconds AS left
     FROM recall_shared(CAST(:providers AS text[]), CAST(:identities AS text[]))
 """)
 
@@ -45,11 +45,13 @@ class Question(NamedTuple):
 
 @dataclass(slots=True)
 class Remembered:
-    """An answer that was had before; no findings: a miss."""
+    """An answer that was had before; no findings: a miss. `code` and `note` are what the provider said beside."""
 
     findings: Mapping[str, Finding]
     found_at: datetime
     seconds_left: float
+    code: str | None = None
+    note: str | None = None
 
 
 class Memory:
@@ -164,7 +166,7 @@ def _read_kept(
     values = {"providers": [q.provider for q in asked], "identities": [q.identity for q in asked]}
     return {
         Question(str(tenant_id), row.provider, row.identity): Remembered(
-            read_findings(row.findings), row.found_at, float(row.left)
+            read_findings(row.findings), row.found_at, float(row.left), row.code, row.message
         )
         for row in connection.execute(statement, values)
     }

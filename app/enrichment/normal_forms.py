@@ -14,6 +14,12 @@ from app.mail_addresses import parse_address
 MAX_LENGTH = 500
 #: Nothing that a web address would have beside its host.
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]+")
+#: Field -> what people call it, and one that can be read.
+_EXAMPLES = {
+    "domain": ("the domain", "acme.example"),
+    "email": ("the e-mail", "ann@acme.example"),
+    "linkedin_url": ("the LinkedIn address", "https://linkedin.com/in/ann"),
+}
 
 
 def normal_text(value: str, field: str) -> str:
@@ -61,7 +67,7 @@ def normal_url(value: str, field: str) -> str:
         return ""
     parts = _split(text if "//" in text else f"//{text}")
     if parts is None or parts.scheme not in {"", "http", "https"} or "@" in parts.netloc:
-        raise InvalidInput(f"{field} is not a web address.", field=field)
+        raise _unreadable(field)
     return f"https://{normal_domain(parts.hostname or '-', field)}{parts.path.rstrip('/')}"
 
 
@@ -73,6 +79,11 @@ def _split(text: str) -> SplitResult | None:
         return None
 
 
+def _unreadable(field: str) -> InvalidInput:
+    name, example = _EXAMPLES.get(field, (field, "https://acme.example"))
+    return InvalidInput(f"{name} must be like {example}.", field=field)
+
+
 def _address(text: str, field: str) -> tuple[str, str]:
     try:
         found = parse_address(text)
@@ -80,5 +91,5 @@ def _address(text: str, field: str) -> tuple[str, str]:
         found = None
     # Outside the `except`: what is said there quotes the address.
     if found is None:
-        raise InvalidInput(f"{field} can't be read.", field=field)
+        raise _unreadable(field)
     return found.local, found.domain

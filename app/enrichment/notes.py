@@ -25,7 +25,7 @@ _KEEP = text("""
         seconds double precision)
     ORDER BY identity, provider, at DESC
     ON CONFLICT (tenant_id, identity, provider) DO UPDATE
-    SET findings = excluded.findings, found_at = excluded.found_at, expires_at = excluded.expires_at
+    SET findings = excluded.findings, code = NULL, message = NULL, found_at = excluded.found_at, expires_at = excluded.expires_at
     WHERE c.found_at < excluded.found_at
 """)
 _FINDS = text("""

@@ -26,7 +26,9 @@ def read_answer(step: "Step", answer: Answer, ms: int, memory: Memory, note: Not
     seconds = memory.seconds_to_keep(step.question_asked.wanted, is_miss=answer.is_miss)
     is_kept = outcome != "pending" and seconds > 0
     if is_kept:
-        memory.keep(step.question, Remembered(answer.findings, now, seconds))
+        memory.keep(
+            step.question, Remembered(answer.findings, now, seconds, answer.code, answer.note)
+        )
     note(
         Attempt(
             step.item_no,
@@ -64,15 +66,21 @@ def _read_step(step: "Step", answer: Answer, ms: int, note: Noting) -> None:
 
 
 def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
-    """Take in an answer that was had before."""
+    """Take in an answer that was had before. Of a miss is told why it is one, else from when."""
     outcome: AttemptOutcome = "found" if remembered.findings else "miss"
-    step.course.answer(step.provider, outcome, remembered.findings)
+    why = remembered.note
+    if outcome == "miss" and why is None:
+        at = remembered.found_at.astimezone(UTC)
+        why = f"Remembered: {step.provider} had found nothing at {at:%Y-%m-%d %H:%M} UTC."
+    step.course.answer(step.provider, outcome, remembered.findings, why)
     note(
         Attempt(
             step.item_no,
             step.provider,
             outcome,
             datetime.now(UTC),
+            code=remembered.code,
+            message=why,
             is_cached=True,
             findings={n: f.as_json() for n, f in remembered.findings.items()} or None,
         )

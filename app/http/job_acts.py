@@ -47,7 +47,7 @@ def act_on_jobs(json_data: BulkIn) -> Response:
         if json_data.filter is not None:
             ids = acts.find_jobs(connection, json_data.filter.as_filter())
         else:
-            ids = sorted(set(json_data.job_ids or ()))
+            ids = acts.known_jobs(connection, json_data.job_ids or ())
         made = (
             acts.create_bulk_job(connection, ids, act, account.id)
             if len(ids) > acts.AT_ONCE
@@ -66,7 +66,14 @@ def act_on_jobs(json_data: BulkIn) -> Response:
             job = JobOut.of(queries.get_job(connection, made))
     dispatch_soon()
     done = len(ids) - len(skipped) if made is None else None
-    told = BulkOut(action=act.action, matched=len(ids), done=done, skipped=skipped, job=job)
+    told = BulkOut(
+        action=act.action,
+        matched=len(ids),
+        done=done,
+        skipped=skipped,
+        unknown=sorted(set(json_data.job_ids or ()).difference(ids)),
+        job=job,
+    )
     return make_response(told.model_dump(mode="json"), 200 if made is None else 202)
 
 

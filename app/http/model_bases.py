@@ -14,6 +14,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from app.refusal_words import OURS, in_words
+
 #: Nobody mends more at a time. Without a bound a body of a megabyte, which needs no login, is answered with ten, and takes seconds.
 MOST_TOLD = 50
 
@@ -49,12 +51,13 @@ class Input(BaseModel):
 
     @classmethod
     def _detail(cls, error: ErrorDetails) -> InitErrorDetails:
-        """Return an error as it was, except that of an unknown field of this very model, which is told what there is."""
-        message = error["msg"]
-        if _is_stranger(error):
-            message = unknown_field(str(error["loc"][0]), _names(cls))
-        kind = PydanticCustomError(error["type"], message)
-        return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"])
+        """Return an error in our words, and that of an unknown field of this very model with what there is."""
+        message = (
+            unknown_field(str(error["loc"][0]), _names(cls))
+            if _is_stranger(error)
+            else in_words(error)
+        )
+        return ours(error, message)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -64,6 +67,12 @@ class Input(BaseModel):
         if any(isinstance(text, str) and "\x00" in text for text in texts):
             raise ValueError("holds a NUL character")
         return value
+
+
+def ours(error: ErrorDetails, message: str) -> InitErrorDetails:
+    """Return an error at the same place that says this."""
+    kind = PydanticCustomError(OURS, message)
+    return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"])
 
 
 class Out(BaseModel):

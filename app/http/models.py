@@ -3,6 +3,7 @@
 Times are ISO 8601 in UTC. Where a field may be null it says so; nothing is left out.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
 )
 
 from app.http.model_bases import Input, Out
@@ -200,6 +202,18 @@ class ResultOut(Out):
         description="Of a lead: what providers found (`fields`), what each came to (`providers`), and what was wanted and came with "
         "the lead (`given`, where there is such)."
     )
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _in_utc(cls, data: Any) -> Any:
+        """Rows of before 0030 have their times with +00:00."""
+        if not isinstance(data, Mapping) or not isinstance(fields := data.get("fields"), Mapping):
+            return data
+        return {**data, "fields": {name: _with_z(found) for name, found in fields.items()}}
+
+
+def _with_z(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "found_at": str(found["found_at"]).replace("+00:00", "Z")}
 
 
 class ResultListOut(Out):

@@ -4,6 +4,7 @@ Shapes: a lead is named by the caller's own id (`leadId`), what is known of it s
 here is refused, so that a misspelt field is not silently ignored.
 """
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,15 +13,19 @@ from pydantic import (
     Field,
     RootModel,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 from pydantic import Tag as PydanticTag
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from app.enrichment.submit import MOST_LEADS
-from app.http.model_bases import Input
+from app.http.model_bases import MOST_TOLD, Input, ours
 from app.http.moments import Moment
+from app.refusal_words import in_words
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -28,6 +33,8 @@ Known = Annotated[str, StringConstraints(max_length=500)]
 Type = Literal["email", "company", "social", "phone", "person"]
 Types = Annotated[list[Type], Field(min_length=1, max_length=5)]
 ProviderId = Annotated[str, StringConstraints(min_length=1, max_length=50)]
+#: Leads that are read at once.
+_LEADS_READ = 5
 #: What is looked for where the caller does not say.
 USUAL_TYPES: dict[str, list[Type]] = {
     "single_lead_enrichment": ["email", "company", "social"],
@@ -80,13 +87,24 @@ class ManyLeadsIn(LookupPayloadIn):
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=MOST_LEADS)]
     input_data: dict[LeadId, LeadFieldsIn] = Field(default_factory=dict, max_length=MOST_LEADS)
 
-    @field_validator("input_data", mode="before")
+    @field_validator("input_data", mode="wrap")
     @classmethod
-    def _not_more_than_leads(cls, value: object) -> object:
-        """Before each is read: of those that are wrong each is told what there is, which takes its time."""
-        if isinstance(value, dict) and len(value) > MOST_LEADS:
+    def _few_at_a_time(cls, value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+        """Read some leads at a time, until there is more to tell than is told: to word what is wrong takes its time."""
+        if not isinstance(value, dict):
+            return handler(value)
+        if len(value) > MOST_LEADS:
             raise ValueError(f"has more than {MOST_LEADS} leads")
-        return value
+        leads, read, wrong = iter(value.items()), dict[str, LeadFieldsIn](), list[ErrorDetails]()
+        while len(wrong) <= MOST_TOLD and (some := dict(islice(leads, _LEADS_READ))):
+            try:
+                read |= handler(some)
+            except ValidationError as error:
+                wrong += error.errors(include_url=False)
+        if wrong:
+            told = [ours(each, in_words(each)) for each in wrong]
+            raise ValidationError.from_exception_data(cls.__name__, told)
+        return read
 
     @model_validator(mode="after")
     def _names_each_once(self) -> "ManyLeadsIn":

@@ -69,7 +69,10 @@ class AttemptOut(Out):
     )
     message: str | None
     cached: bool = Field(description="The answer was remembered.")
-    ms: int | None = Field(description="None: no call was made.")
+    callback: bool = Field(
+        description="The provider told it later, in a call of its own; the question is the `pending` one before."
+    )
+    ms: int | None = Field(description="None: nobody was called.")
     credits: float | None
 
 

@@ -110,9 +110,14 @@ class SkippedOut(Out):
 
 class BulkOut(Out):
     action: Action
-    matched: int
+    matched: int = Field(
+        description="Jobs that the filter fits, or that `jobIds` names and are there."
+    )
     done: int | None = Field(description="None: a job does it.")
-    skipped: list[SkippedOut]
+    skipped: list[SkippedOut] = Field(
+        description="Jobs to which it can't be done, with the reason."
+    )
+    unknown: list[UUID] = Field(description="Of `jobIds`, those that are no jobs of this client.")
     job: JobOut | None = Field(description="The job that acts on many; watch it like any other.")
 
 

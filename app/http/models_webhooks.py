@@ -17,7 +17,7 @@ from app.webhooks.addresses import AddressRule
 from app.webhooks.endpoints import EventType
 from app.webhooks.log import Delivery, DeliveryStatus, Detail
 
-DeliveredType = EventType | Literal["endpoint.test"]
+DeliveredType = Literal[EventType, "endpoint.test"]
 
 
 def _empty_is_none(value: object) -> object:

@@ -20,15 +20,13 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.db.refusals import GAVE_WAY, overtaken
 from app.errors import LanewayError
+from app.refusal_words import in_words
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_SECONDS = 5
 #: SQLSTATE classes that mean "ask again" (PostgreSQL, appendix A): connection, shutdown, resources, serialisation.
 _PASSING = ("08", "57P", "53", "40", "55P03", "57014")
-_PYDANTIC_PREFIX = "Value error, "
-#: What the framework calls the field of an error that is of all that was sent.
-_WHOLE = "_schema"
 _NAMES = {
     400: ("bad_request", "The request can't be read"),
     401: ("unauthenticated", "Sign in first"),
@@ -113,44 +111,26 @@ def _from_http(error: HTTPException) -> Problem:
 def _from_apiflask(error: HTTPError) -> Problem:
     message = error.message or "Something went wrong"
     code, title = _NAMES.get(error.status_code, (f"http_{error.status_code}", message))
-    fields = [
-        {
-            "field": where if name == _WHOLE else _field(name.split(".")),
-            "message": message.removeprefix(_PYDANTIC_PREFIX),
-        }
-        for where, place in _by_place(error.detail)
-        for name, messages in place.items()
-        for message in messages
-    ]
+    fields = []
+    if isinstance(cause := error.__cause__, ValidationError):
+        where = "query" if "query" in error.detail else "body"
+        fields = [{**each, "field": each["field"] or where} for each in field_errors(cause)]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in fields) or message
     extra = {"errors": fields} if fields else {}
     return Problem(error.status_code, code, title, detail, extra=extra)
 
 
-def _by_place(detail: Any) -> list[tuple[str, Mapping[str, list[str]]]]:
-    """Return what is wrong in the body and in the query, field by field."""
-    places = detail.items() if isinstance(detail, dict) else ()
-    return [
-        ("query" if name == "query" else "body", place)
-        for name, place in places
-        if isinstance(place, dict)
-    ]
-
-
 def field_errors(error: ValidationError) -> list[dict[str, str]]:
-    """Return what a model says about a request, field by field, without what was sent."""
+    """Return what a model says about a request, field by field, without what was sent; of all of it the field is empty."""
     return [
-        {
-            "field": _field(e["loc"]),
-            "message": e["msg"].removeprefix(_PYDANTIC_PREFIX),
-        }
+        {"field": _field(e["loc"]), "message": in_words(e)}
         for e in error.errors(include_input=False, include_url=False)
     ]
 
 
 def _field(place: Sequence[object]) -> str:
-    # In parentheses stands which of several shapes was meant: a name of ours that nobody sent.
-    return ".".join(str(part) for part in place if not str(part).startswith("("))
+    # In parentheses stands which of several shapes was meant, in brackets that it is a name itself: nobody sent either.
+    return ".".join(str(part) for part in place if not str(part).startswith(("(", "[")))
 
 
 def _from_database(error: Exception) -> Problem:

@@ -5,7 +5,7 @@ worker does each item and records it in one transaction, so that none is done tw
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -27,6 +27,7 @@ CHUNK_ITEMS: Final = 200
 #: Tags of one job.
 MOST_TAGS: Final = 20
 _ADD = text("SELECT add_leads(:job, CAST(:items AS json))")
+_KNOWN = text("SELECT id FROM jobs WHERE id = ANY(:jobs) ORDER BY id")
 #: Locked, so that of two tags at once none is lost.
 _TAGS = text("SELECT tags FROM jobs WHERE id = :job FOR NO KEY UPDATE")
 _WORDS: Final = {
@@ -109,6 +110,11 @@ def find_jobs(connection: Connection, wanted: JobFilter) -> list[UUID]:
             field="filter",
         )
     return ids
+
+
+def known_jobs(connection: Connection, job_ids: Collection[UUID]) -> list[UUID]:
+    """Return those that are jobs of the scope's tenant, each once, oldest first."""
+    return list(connection.execute(_KNOWN, {"jobs": list(set(job_ids))}).scalars())
 
 
 def create_bulk_job(

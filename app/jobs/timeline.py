@@ -31,7 +31,8 @@ _CHUNKS_BY_STATUS = text(
     "SELECT status, count(*) AS n FROM chunks WHERE job_id = :job GROUP BY status"
 )
 _ATTEMPTS = text("""
-    SELECT at, provider, outcome, code, message, is_cached AS cached, ms, credits FROM lookup_attempts
+    SELECT at, provider, outcome, code, message, is_cached AS cached, is_late AS callback, ms, credits
+    FROM lookup_attempts
     WHERE job_id = :job AND item_no = :item ORDER BY id LIMIT :n
 """)
 #: The last that came, in the order in which they came.
@@ -107,7 +108,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class AttemptView:
-    """A question to a provider and what came of it; `ms` None: no call was made."""
+    """A question to a provider and what came of it; `ms` None: no call was made.
+
+    `callback`: what the provider said in a call of its own, after it was asked.
+    """
 
     at: datetime
     provider: str
@@ -115,6 +119,7 @@ class AttemptView:
     code: str | None
     message: str | None
     cached: bool
+    callback: bool
     ms: int | None
     credits: float | None
 

@@ -104,7 +104,7 @@ _ROTATE = text("""
 _TEST = text("""
     INSERT INTO webhook_events (type, endpoint_id, payload)
     VALUES ('endpoint.test', :id, jsonb_build_object('type', 'endpoint.test',
-        'timestamp', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'timestamp', utc_text(clock_timestamp()),
         'data', jsonb_build_object('endpoint_id', CAST(:id AS uuid), 'message', 'A test: your endpoint is set up.')))
     RETURNING message_id
 """)

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from devtools.browser import find_browser
 from tests.conftest import as_application, make_environment
+from tests.e2e.dashboard_page import Upload
 from tests.e2e.product import Product, run_product
 from tests.e2e.visitor import Visitor
 
@@ -99,3 +100,25 @@ def make_list(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return make
+
+
+@pytest.fixture
+def upload(visitor: Visitor, make_list: Callable[..., Path]) -> Upload:
+    """Upload a list over the API as the visitor; return the job's id."""
+
+    def send(name: str, *addresses: str, **fields: str) -> str:
+        page = visitor.page
+        token = page.locator('meta[name="csrf-token"]').get_attribute("content") or ""
+        content = make_list(*addresses).read_bytes()
+        answer = page.request.post(
+            f"{visitor.url}/api/uploads",
+            headers={"X-CSRFToken": token},
+            multipart={
+                "file": {"name": name, "mimeType": "text/csv", "buffer": content},
+                **fields,
+            },
+        )
+        assert answer.status == 202, answer.text()
+        return str(answer.json()["id"])
+
+    return send

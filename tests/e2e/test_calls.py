@@ -51,6 +51,11 @@ def test_calls_from_outside_are_shown_with_the_job(
            SELECT tenant_id, 'apollo', :j, 'late', id, '{1,2}' FROM jobs WHERE id = CAST(:j AS uuid)""",
         {"j": job},
     )
+    product.sql(
+        """INSERT INTO lookup_attempts (tenant_id, job_id, item_no, provider, outcome, is_late, at)
+           SELECT tenant_id, id, 1, 'apollo', 'found', true, now() FROM jobs WHERE id = CAST(:j AS uuid)""",
+        {"j": job},
+    )
     visitor.go(path)
     calls = page.get_by_role("region", name="Calls from outside").get_by_role("row")
     expect(calls.nth(1)).to_contain_text("Apollo")
@@ -63,6 +68,8 @@ def test_calls_from_outside_are_shown_with_the_job(
     expect(drawer.locator(".turns b")).to_have_text(
         ["Made", "Begun", "Completed", "Event crm.synced", "Call of Apollo"]
     )
+    drawer.get_by_text("ok-a@calls.example").click()
+    expect(drawer.locator(".attempts li")).to_contain_text("Apollo Found (told in a later call)")
     expect(drawer.locator(".turns .call").last).to_contain_text("too late about rows 1, 2")
     problems += page.evaluate(CHECKS)
     assert not problems, "\n".join(problems)

@@ -1,51 +1,17 @@
-"""The dashboard of jobs, with real workers: what it shows by itself, and what people do there."""
+"""The dashboard of jobs, with real workers: what it shows by itself, and what people look for there."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.conftest import MakeVisitor
-from tests.e2e.product import ELM, FIR, MAPLE, PINE, Client
+from tests.e2e.dashboard_page import Upload, open_dashboard, row
+from tests.e2e.product import ELM, FIR, MAPLE, PINE
 from tests.e2e.visitor import PATIENCE_MS, Visitor
 
-Upload = Callable[..., str]
 STREAM = "**/api/enrichment/jobs/events*"
-
-
-@pytest.fixture
-def upload(visitor: Visitor, make_list: Callable[..., Path]) -> Upload:
-    """Upload a list over the API as the visitor; return the job's id."""
-
-    def send(name: str, *addresses: str, **fields: str) -> str:
-        page = visitor.page
-        token = page.locator('meta[name="csrf-token"]').get_attribute("content") or ""
-        content = make_list(*addresses).read_bytes()
-        answer = page.request.post(
-            f"{visitor.url}/api/uploads",
-            headers={"X-CSRFToken": token},
-            multipart={
-                "file": {"name": name, "mimeType": "text/csv", "buffer": content},
-                **fields,
-            },
-        )
-        assert answer.status == 202, answer.text()
-        return str(answer.json()["id"])
-
-    return send
-
-
-def open_dashboard(visitor: Visitor, client: Client, query: str = "") -> Page:
-    visitor.visit(client)
-    visitor.go(f"/dashboard{query}")
-    expect(visitor.page.locator("#rows")).not_to_have_attribute("aria-busy", "true")
-    return visitor.page
-
-
-def row(page: Page, title: str) -> Locator:
-    return page.locator("#rows > li").filter(has=page.get_by_role("button", name=title, exact=True))
 
 
 def test_a_job_appears_runs_and_ends_without_a_reload(visitor: Visitor, upload: Upload) -> None:
@@ -173,59 +139,6 @@ def test_a_filter_that_there_is_not_is_left_out_and_a_year_can_be_typed(
     assert "created_before=2020-03-01" in page.url
 
 
-def test_chosen_jobs_are_cancelled_together_after_a_question(
-    visitor: Visitor, upload: Upload
-) -> None:
-    page = open_dashboard(visitor, PINE)
-    names = [f"bulk-{n}.csv" for n in range(3)]
-    for name in names:
-        upload(name, f"ok-{name}@bulk.example", tags="bulk")
-    visitor.go("/dashboard?tag=bulk")
-    expect(page.locator("#rows > li")).to_have_count(3)
-    page.get_by_label("Choose all on this page").check()
-    page.get_by_label("Choose bulk-1.csv").uncheck()
-    expect(page.get_by_text("2 chosen")).to_be_visible()
-    page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("dialog", name="Cancel 2 jobs?").get_by_role(
-        "button", name="Cancel 2 jobs"
-    ).click()
-    expect(page.locator("#told")).to_contain_text("2 jobs cancelled.")
-    for name in ("bulk-0.csv", "bulk-2.csv"):
-        expect(row(page, name).locator(".status")).to_have_text("Cancelled")
-    expect(row(page, "bulk-1.csv").locator(".status")).not_to_have_text("Cancelled")
-
-
-def test_many_jobs_are_tagged_and_the_tag_taken_away_again(
-    visitor: Visitor, upload: Upload
-) -> None:
-    page = open_dashboard(visitor, PINE)
-    names = [f"tags-{n}.csv" for n in range(3)]
-    for name in names:
-        upload(name, f"ok-{name}@tags.example", tags="many")
-    visitor.go("/dashboard?tag=many")
-    expect(page.locator("#rows > li")).to_have_count(3)
-    add = page.get_by_role("button", name="Add tag")
-    expect(add).to_be_disabled()
-    page.get_by_label("Choose tags-0.csv").check()
-    page.get_by_label("Choose tags-2.csv").check()
-    add.click()
-    expect(page.locator("#told")).to_contain_text("Write the tag first")
-    word = page.get_by_label("Tag for the chosen jobs")
-    expect(word).to_be_focused()
-    word.fill("<b>spring</b>")
-    add.click()
-    expect(page.locator("#told")).to_contain_text("2 jobs tagged.")
-    for name, has in zip(names, (True, False, True), strict=True):
-        tag = row(page, name).locator(".tag", has_text="<b>spring</b>")
-        expect(tag).to_have_count(1 if has else 0)
-    page.get_by_label("Choose tags-2.csv").check()
-    word.fill("many")
-    page.get_by_role("button", name="Remove tag").click()
-    expect(page.locator("#told")).to_contain_text("1 job untagged.")
-    expect(row(page, "tags-2.csv")).to_have_count(0)
-    expect(page.locator("#rows > li")).to_have_count(2)
-
-
 def test_without_a_stream_the_page_asks_and_goes_over_to_it_later(
     make_visitor: MakeVisitor, make_list: Callable[..., Path]
 ) -> None:
@@ -296,12 +209,3 @@ def test_of_a_thousand_failures_the_page_draws_no_more_than_a_page(visitor: Visi
     page.get_by_role("button", name="Older").click()
     expect(page.get_by_role("button", name="Newest")).to_be_visible()
     expect(page.locator("#rows > li")).to_have_count(50)
-
-
-def test_all_given_up_are_retried_with_one_act(visitor: Visitor) -> None:
-    page = open_dashboard(visitor, FIR, "?status=dead_letter&tag=few")
-    expect(page.locator("#rows > li")).to_have_count(3)
-    page.get_by_role("button", name="Retry all given up").click()
-    page.get_by_role("dialog").get_by_role("button", name="Retry them all").click()
-    expect(page.locator("#told")).to_contain_text("3 jobs taken up again.")
-    expect(page.get_by_text("No job matches.")).to_be_visible()

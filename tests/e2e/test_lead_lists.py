@@ -1,6 +1,7 @@
 """A list of leads without e-mails: its columns are mapped, e-mails are found, then verified, by real workers."""
 
 import csv
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -90,6 +91,34 @@ def test_usual_headings_are_mapped_by_themselves(visitor: Visitor, tmp_path: Pat
     visitor.wait_for_status("Completed")
     expect(page.locator("#results tbody tr")).to_contain_text("@acme.example")
     expect(page.locator(".tally").get_by_text("Found", exact=True)).to_be_visible()
+
+
+def test_a_lead_that_is_not_found_has_one_colour_on_both_pages(visitor: Visitor) -> None:
+    page, api = visitor.page, f"{visitor.url}/api"
+    visitor.visit(OAK)
+    login = {"email": OAK.email, "password": PASSWORD}
+    token = page.request.post(f"{api}/auth/login", data=login).json()["access_token"]
+    known = {"firstName": "Ann", "lastName": "miss-Smith", "domain": "grey.example"}
+    said = {
+        "type": "single_lead_enrichment",
+        "title": "one miss",
+        "payload": {"leadId": "a", "inputData": known, "enrichmentTypes": ["email"]},
+    }
+    bearer = {"Authorization": f"Bearer {token}"}
+    job = page.request.post(f"{api}/enrichment/jobs", data=said, headers=bearer).json()
+    visitor.go(f"/jobs/{job['id']}")
+    visitor.wait_for_status("Completed")
+    expect(page.locator("#reach")).to_have_text("1 of 1 leads looked up")
+    all_of_it = re.compile(r"1000(\.0+)?")
+    bar = page.locator(".progress .lane rect.not_found")
+    expect(bar).to_have_attribute("width", all_of_it)
+    colours = [bar.evaluate("bar => getComputedStyle(bar).fill")]
+    visitor.go("/dashboard")
+    row = page.locator("#rows > li").filter(has=page.get_by_role("button", name="one miss"))
+    bar = row.locator(".lane rect.not_found")
+    expect(bar).to_have_attribute("width", all_of_it)
+    colours.append(bar.evaluate("bar => getComputedStyle(bar).fill"))
+    assert colours[0] == colours[1]
 
 
 def test_addresses_are_verified_by_the_provider_that_the_job_names(visitor: Visitor) -> None:

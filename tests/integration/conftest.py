@@ -1,4 +1,4 @@
-"""The ledger's world and the web over a module's own servers."""
+"""The ledger's world, the web and the simulated providers over a module's own servers."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,13 @@ import pytest
 from app.db.engine import make_engine
 from app.factory import create_app
 from app.settings import get_settings
+from sandbox.process import RunningSandbox, run_sandbox
+from tests.conftest import Environment
 from tests.factories import Tenant, make_tenant, owner_sql
+from tests.integration.callback_world import Callbacks, Hook, listening
 from tests.integration.http_world import Web
 from tests.integration.ledger_world import World
+from tests.integration.lookup_world import KEY, Lookups
 from tests.integration.webhook_world import Receiver, run_receiver
 
 
@@ -27,6 +31,37 @@ def world(module_world: World) -> World:
     """An empty world."""
     module_world.empty()
     return module_world
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[RunningSandbox]:
+    """The simulated providers, without a key: a test gives them what it needs."""
+    with run_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def lookups(
+    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
+) -> Lookups:
+    """Jobs of leads of one client, `acme`, whose one key the providers know."""
+    provider.reset()
+    provider.put_keys({"key": KEY})
+    world.add_tenant("acme")
+    return Lookups(world, provider, redis_url)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A listener for the providers' later calls."""
+    with listening() as running:
+        yield running
+
+
+@pytest.fixture
+def callbacks(lookups: Lookups, hook: Hook) -> Callbacks:
+    """Jobs of leads of `acme` whose providers may answer later, to the hook."""
+    return Callbacks(lookups, hook)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 Requests are made up from the description, valid ones and broken ones, by schemathesis; the same ones each time.
 """
 
+import re
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +21,35 @@ from schemathesis.specs.openapi.checks import (
 from tests.factories import make_job, make_person, make_tenant
 from tests.integration.http_world import Caller, Web
 
+#: How the libraries that read requests speak; the API has words of its own (`app/refusal_words.py`).
+THEIR_WORDS = re.compile(
+    "Field required|Value error|(Input|String|List|Set|Dictionary|Data|Value|Tuple) should|Extra inputs|validation error|pydantic"
+)
+
+
+#: A time that is not written in UTC with a Z.
+ANOTHER_TIME = re.compile(r"T\d\d:\d\d:\d\d(\.\d+)?(?![\d.Z])")
+
+
+def times_end_in_z(
+    _context: schemathesis.CheckContext,
+    response: schemathesis.Response,
+    _case: schemathesis.Case,
+) -> None:
+    """Every time is written in one form."""
+    found = ANOTHER_TIME.search(response.text) if response.status_code < 300 else None
+    assert found is None, response.text
+
+
+def words_are_ours(
+    _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case
+) -> None:
+    """What is refused is refused in the words of the API."""
+    if response.status_code in (400, 422):
+        found = THEIR_WORDS.search(response.text)
+        assert found is None, response.text
+
+
 EXAMPLES = settings(
     max_examples=12,
     derandomize=True,
@@ -33,6 +64,8 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
     response_headers_conformance,
+    words_are_ours,
+    times_end_in_z,
 ]
 
 

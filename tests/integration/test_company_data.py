@@ -1,11 +1,10 @@
 """Company data over the API: what a client tells of a company says where to look, and is never what was found."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tests.factories import make_person, make_tenant, make_worker
 from tests.integration.http_world import Caller, Web
 from tests.integration.ledger_world import World
@@ -18,16 +17,10 @@ SKIPPED = {
 }
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        sandbox.put_keys({"key": KEY})
-        yield sandbox
-
-
 @pytest.fixture
 def lookups(world: World, provider: RunningSandbox, module_redis_url: str) -> Lookups:
     provider.reset()
+    provider.put_keys({"key": KEY})
     make_worker("enrichment", "enrichment-job-creation", "verification-queue", slots=16)
     return Lookups(world, provider, module_redis_url)
 

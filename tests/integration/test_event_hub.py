@@ -26,7 +26,6 @@ def quick(module_environment: Environment, monkeypatch: pytest.MonkeyPatch) -> N
     """Ask often who watches, so that a test need not wait a minute."""
     monkeypatch.setattr(keeping, "ROUND_SECONDS", 0.05)
     monkeypatch.setattr(keeping, "CHECK_SECONDS", 0.2)
-    monkeypatch.setattr(keeping, "TRUST_SECONDS", 2.0)
     monkeypatch.setattr(hub_module, "LOOK_SECONDS", 0.2)
 
 
@@ -68,7 +67,7 @@ def watch(hub: EventHub, tenant: Tenant, look: Callable[[], Account | None]) -> 
     return stream
 
 
-def wait_until(ready: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline
@@ -110,7 +109,11 @@ def test_who_moves_to_another_client_is_let_go(hub: EventHub, tenant: Tenant, an
     assert ends(stream)[-1] == "end"
 
 
-def test_who_is_still_welcome_stays(hub: EventHub, tenant: Tenant, ann: Person) -> None:
+def test_who_is_still_welcome_stays(
+    hub: EventHub, tenant: Tenant, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Looks that take as long as this, on a busy machine, would end the stream.
+    monkeypatch.setattr(keeping, "TRUST_SECONDS", 5.0)
     stream = watch(hub, tenant, look_of(ann))
     until = time.monotonic() + 3 * keeping.CHECK_SECONDS + keeping.TRUST_SECONDS
     while time.monotonic() < until:
@@ -118,7 +121,10 @@ def test_who_is_still_welcome_stays(hub: EventHub, tenant: Tenant, ann: Person) 
     assert hub.count(tenant.id) == 1
 
 
-def test_where_nobody_can_say_who_watches_the_stream_ends(hub: EventHub, tenant: Tenant) -> None:
+def test_where_nobody_can_say_who_watches_the_stream_ends(
+    hub: EventHub, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "TRUST_SECONDS", 2.0)
 
     def look() -> Account | None:
         raise OperationalError("SELECT 1", {}, Exception("away"))

@@ -96,7 +96,7 @@ def open_streams(port: int) -> float:
     return float(lines[0].split(" ")[1])
 
 
-def wait_until(ready: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline

@@ -1,7 +1,7 @@
 """Lists by filter, edits, bulk acts and figures over HTTP, with what a worker does of them."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -116,10 +116,8 @@ def test_nobody_edits_or_cancels_the_jobs_of_another_client(ann: Caller, web: We
     job = post(ann)
     assert eve.call("PUT", f"{PATH}/{job['id']}", json={"priority": 1}).status_code == 404
     told = eve.post(f"{PATH}/bulk", json={"jobIds": [job["id"]], "action": "cancel"}).json or {}
-    assert (told["done"], told["skipped"]) == (
-        0,
-        [{"id": job["id"], "reason": "There is no such job."}],
-    )
+    assert (told["matched"], told["done"], told["skipped"]) == (0, 0, [])
+    assert told["unknown"] == [job["id"]]
     found = ann.get(f"{PATH}/{job['id']}").json or {}
     assert found["status"] == "pending"
 
@@ -131,6 +129,26 @@ def test_a_few_jobs_are_acted_on_at_once_and_each_refusal_is_told(ann: Caller) -
     told = ann.post(f"{PATH}/bulk", json=said).json or {}
     assert (told["matched"], told["done"], told["job"]) == (2, 1, None)
     assert [skip["id"] for skip in told["skipped"]] == [one["id"]]
+
+
+def test_of_the_ids_only_jobs_of_the_client_are_counted(
+    ann: Caller, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id of another client's is told as one that is nobody's, at once and where a job does it."""
+    monkeypatch.setattr(acts, "AT_ONCE", 2)
+    theirs = post(web.caller(make_person(make_tenant())))["id"]
+    strangers = sorted([str(uuid4()), theirs])
+    for known, code in (
+        ([post(ann)["id"] for _ in range(2)], 200),
+        ([post(ann)["id"] for _ in range(3)], 202),
+    ):
+        said = {"jobIds": [*known, known[0], *strangers], "action": "tag", "tag": "x"}
+        answer = ann.post(f"{PATH}/bulk", json=said)
+        told = answer.json or {}
+        assert (answer.status_code, told["matched"], told["skipped"]) == (code, len(known), [])
+        assert told["unknown"] == strangers
+        if told["job"]:
+            assert told["job"]["total"] == len(known)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +180,7 @@ def test_many_jobs_are_acted_on_by_a_job_with_its_own_progress(
     assert (told["matched"], told["done"], told["job"]["total"]) == (4, None, 4)
     with system_scope() as connection:
         released = ledger.release(connection, limit=100, unattended_window=100, presence_seconds=15)
-    (chunk,) = [r for r in released if r.kind == "act"]
+    (chunk,) = [r for r in released if (r.kind, r.tenant_id) == ("act", acme.id)]
     assert act_on_jobs(chunk.chunk_id, chunk.fence, str(acme.id)) == "done"
     assert act_on_jobs(chunk.chunk_id, chunk.fence, str(acme.id)) == "stale"
     path = f"{PATH}/{told['job']['id']}"

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from sqlalchemy import text
 
 from app.db.scope import tenant_scope
 from app.settings import get_settings
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tasks import uploads
 from tests.factories import Tenant, make_person, make_tenant, make_worker, owner_sql
 from tests.integration.http_world import Caller, Web
@@ -29,12 +28,6 @@ ann,FOUND-SMITH,Other,https://www.acme.example/about,the first again
 """
 COLUMNS = {"first_name": "First Name", "last_name": 2, "domain": "Website"}
 QUEUES = ("verification-queue", "enrichment", "enrichment-job-creation")
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture
@@ -131,7 +124,16 @@ def test_leads_without_an_e_mail_get_one_found(ann: Caller, workers: Workers) ->
     email = first["data"]["fields"]["email"]
     assert email["value"] == "ann.found-smith@acme.example"
     assert email["provider"] == "apollo"
-    assert email["found_at"]
+    found_at = email["found_at"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", found_at)
+    # As rows of earlier versions have it.
+    as_before = found_at.replace("Z", "+00:00")
+    owner_sql(
+        "UPDATE job_results SET data = jsonb_set(data, '{fields,email,found_at}', to_jsonb(CAST(:at AS text)))"
+        " WHERE job_id = :job AND item_no = 1",
+        {"at": as_before, "job": job},
+    )
+    assert results(ann, job)[0]["data"]["fields"]["email"]["found_at"] == found_at
     assert again["duplicate_of"] == 1
     assert again["data"] == first["data"]
     asked = workers.lookups.sandbox.calls()

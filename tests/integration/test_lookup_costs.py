@@ -1,36 +1,16 @@
 """Cheapest first: by the job's word, by the client's setting, and against real simulated providers."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.enrichment.lookup import Kind
 from app.errors import Misconfigured
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import make_person, make_tenant, owner_sql
 from tests.integration.http_world import Web
-from tests.integration.ledger_world import World
-from tests.integration.lookup_world import KEY, Lookups, lead
+from tests.integration.lookup_world import Lookups, lead
 
 PATH = "/api/enrichment/jobs"
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
 
 
 def test_the_cheapest_is_asked_first_and_the_dearer_only_where_it_found_nothing(

@@ -1,39 +1,25 @@
 """One flight for equal questions, whichever worker process has them; and who waits for nobody that died or takes too long."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import owner_sql
 from tests.integration.finder_world import FINDER, addresses, anna, asked
-from tests.integration.ledger_world import World
-from tests.integration.lookup_world import KEY, Lookups, lead
+from tests.integration.lookup_world import Lookups, lead
 
 #: Calls that take so long that whoever begins meanwhile is there before the answer, on a busy machine too.
 SLOW, SLOWER = "slow3000", "slow6000"
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def processes(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> tuple[Lookups, Lookups]:
+def processes(lookups: Lookups) -> tuple[Lookups, Lookups]:
     """Two worker processes, each with a memory of its own."""
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url), Lookups(world, provider, redis_url)
+    return lookups, Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 20) -> None:

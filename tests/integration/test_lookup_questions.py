@@ -1,37 +1,16 @@
 """What a chunk of leads asks, and what it need not ask: answers out of date, finds, keys that are free soon."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-
-import pytest
 
 from app.enrichment.memory import Question, read_kept
 from app.enrichment.notes import Attempt
 from app.enrichment.record import record_with_attempts
 from app.enrichment.waits import Over
 from app.jobs.records import Recorded
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import owner_sql
-from tests.integration.ledger_world import World, answer
-from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
+from tests.integration.ledger_world import answer
+from tests.integration.lookup_world import Lookups, lead
 
 
 def test_an_answer_that_is_out_of_date_is_asked_for_again(lookups: Lookups) -> None:
@@ -122,3 +101,18 @@ def test_attempts_are_recorded_with_the_outcomes_in_one_statement(lookups: Looku
     # What else is noted goes the usual way.
     assert record_with_attempts(lease, [], [*notes, Over(1)], seconds=60) is None
     assert len(lookups.attempts(job)) == 2
+
+
+def test_a_remembered_miss_without_a_reason_says_from_when_it_is(lookups: Lookups) -> None:
+    job = lookups.submit(lead("miss", "a"), chain=("apollo",))
+    assert lookups.run() == ["done"]
+    owner_sql("UPDATE lookup_cache SET found_at = '2026-01-02 03:04:05Z'")
+    assert lookups.results(job)["a"]["message"] == "Not found: e-mail."
+    again = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
+    job = again.submit(lead("miss", "b"), chain=("apollo",))
+    assert again.run() == ["done"]
+    row = again.results(job)["b"]
+    said = "Remembered: apollo had found nothing at 2026-01-02 03:04 UTC."
+    assert (row["verdict"], row["message"]) == ("not_found", f"Not found: e-mail. {said}")
+    assert row["data"]["providers"] == {"apollo": f"miss: {said}"}
+    assert lookups.sandbox.summary()["calls"] == 1

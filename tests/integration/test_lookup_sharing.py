@@ -1,23 +1,15 @@
 """Answers between clients: none crosses, unless the installation says so; then what crosses is the answer alone."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.db.scope import tenant_scope
 from app.enrichment.lookup import Kind
 from app.enrichment.memory import Question, read_kept
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tests.conftest import Environment
 from tests.factories import owner_sql
 from tests.integration.ledger_world import World
 from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

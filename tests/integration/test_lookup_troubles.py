@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from app.enrichment.submit import normal_lead
 from app.jobs import control
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import owner_sql
-from tests.integration.ledger_world import World, totals_agree
-from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
+from tests.integration.ledger_world import totals_agree
+from tests.integration.lookup_world import Lookups, lead
 
 
 def cut_in_two(job: UUID) -> None:

@@ -1,33 +1,13 @@
 """The MailTester finder on a chunk of leads: found at some step, never, not to be told; and how it gets on with others."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.enrichment.lookup import Kind
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
 from tests.factories import make_person, make_tenant, owner_sql
 from tests.integration.finder_world import FINDER, addresses, anna, asked, steps
 from tests.integration.http_world import Web
-from tests.integration.ledger_world import World, totals_agree
-from tests.integration.lookup_world import KEY, Lookups, lead
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
+from tests.integration.ledger_world import totals_agree
+from tests.integration.lookup_world import Lookups, lead
 
 
 @pytest.mark.parametrize(
@@ -74,6 +54,10 @@ def test_where_none_is_accepted_it_is_a_miss_and_remembered_as_one(lookups: Look
     assert again.run() == ["done"]
     assert again.attempts(job) == [("y", "mailtester", "miss", True)]
     assert len(asked(lookups)) == 8
+    # The reason is remembered too, by another process as well.
+    assert again.results(job)["y"]["message"] == row["message"]
+    assert "accepts none of the usual addresses" in row["message"]
+    assert steps(lookups, job) == [("miss", "none_accepted", None)]
 
 
 @pytest.mark.parametrize(

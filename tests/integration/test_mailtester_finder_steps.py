@@ -1,18 +1,14 @@
 """A search that is broken off in the middle goes on where it was; and no use of a key knows less of its limits than another."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from app.jobs import control
 from app.jobs.release import Released
 from sandbox.mode import Mode
-from sandbox.process import RunningSandbox, run_sandbox
-from tests.conftest import Environment
+from sandbox.process import RunningSandbox
 from tests.factories import owner_sql
 from tests.integration.client_world import wait_until
 from tests.integration.finder_world import FINDER, addresses, anna, asked, steps
@@ -22,22 +18,6 @@ from tests.integration.verification_world import Runs
 
 THIRD = "has-anna.shop.example"
 NEVER = "miss-shop.example"
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def lookups(
-    world: World, provider: RunningSandbox, environment: Environment, redis_url: str
-) -> Lookups:
-    provider.reset()
-    provider.put_keys({"key": KEY})
-    world.add_tenant("acme")
-    return Lookups(world, provider, redis_url)
 
 
 def other_process(lookups: Lookups) -> Lookups:

@@ -1,6 +1,5 @@
 """Two verification providers in one lane: each job with its own, and neither waits for the other's keys."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from app.jobs.status import get_status
 from app.jobs.submit import create_job, cut_chunks, verifier_params
 from app.settings import get_settings
 from routing.key_pool import KeyPool, Throttled
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tests.conftest import Environment
 from tests.integration.ledger_world import World
 from tests.integration.verification_world import KEY, Runs
@@ -29,12 +28,6 @@ OLD_KEY = NEW_KEY.replace("hint)", "hint, updated_at)").replace(
 ROUTE = """INSERT INTO worker_configs (user_id, worker_mode, verification_queue)
            SELECT u.id, 'dedicated', 'verification-queue:client-acme'
            FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE t.slug = 'acme'"""
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

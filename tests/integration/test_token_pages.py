@@ -77,6 +77,18 @@ def test_only_a_look_at_the_page_takes_the_one_showing(
     assert "This is the token" not in browser.get(answer.location).text
 
 
+def test_a_message_waits_for_a_look_at_a_page(browser: FlaskClient, acme: Tenant) -> None:
+    make(browser, "told once")
+    send(browser, f"/tokens/{id_of('told once', acme)}/revoke")
+    assert browser.head("/tokens").status_code == 200
+    # As a script asks that renews parts of a page.
+    assert (
+        "told once is revoked" not in browser.get("/tokens", headers={"X-Purpose": "preview"}).text
+    )
+    assert "told once is revoked" in browser.get("/tokens").text
+    assert "told once is revoked" not in browser.get("/tokens").text
+
+
 def test_a_revoked_token_is_void(web: Web, browser: FlaskClient, acme: Tenant) -> None:
     token = make(browser, "old import")
     path = f"/tokens/{id_of('old import', acme)}/revoke"

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,16 +12,10 @@ from pydantic import SecretStr
 from app.errors import Misconfigured
 from app.jobs import control
 from routing.key_pool import Throttled
-from sandbox.process import RunningSandbox, run_sandbox
+from sandbox.process import RunningSandbox
 from tests.conftest import Environment
 from tests.integration.ledger_world import World, totals_agree
 from tests.integration.verification_world import KEY, Runs
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

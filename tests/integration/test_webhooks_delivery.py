@@ -1,6 +1,7 @@
 """From the job's end to the receiver, on the real database and over real HTTP."""
 
 import asyncio
+import re
 import threading
 import time
 from datetime import datetime
@@ -14,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.db.scope import tenant_scope
 from app.webhooks import client_secret
 from app.webhooks.addresses import AddressRule
-from app.webhooks.endpoints import rotate_secret
+from app.webhooks.endpoints import rotate_secret, send_test
 from tests.factories import Tenant, make_job, make_tenant, owner_sql
 from tests.integration.webhook_world import (
     HERE,
@@ -64,6 +65,23 @@ def test_a_completed_job_is_told_and_signed(receiver: Receiver, tenant: Tenant) 
         1,
         200,
     )
+
+
+def test_every_time_in_an_event_is_in_utc_with_a_z(receiver: Receiver, tenant: Tenant) -> None:
+    endpoint, _ = add(tenant, receiver.url)
+    with tenant_scope(tenant.id) as connection:
+        send_test(connection, endpoint)
+    end_job(make_job(tenant))
+    assert deliver() == ["done"]
+    by_type = {got.type: got.event for got in receiver.received}
+    job = by_type["job.completed"]["data"]["job"]
+    moments = [event["timestamp"] for event in by_type.values()]
+    moments += [job[name] for name in ("created_at", "started_at", "finished_at") if job[name]]
+    assert len(by_type) == 2
+    assert len(moments) >= 4
+    for moment in moments:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment)
+        assert abs(seconds_away(moment)) < DAY
 
 
 def test_a_failed_attempt_is_made_again_with_the_same_id_and_body(

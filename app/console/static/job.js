@@ -8,7 +8,7 @@ import { renew } from "./regions.js";
 const POLL_SECONDS = 2;
 const RESULTS_SECONDS = 4;
 const page = document.getElementById("job");
-const VERDICTS = page.dataset.verdicts.split(" ");
+const VERDICTS = page.dataset.verdicts.split(" ").filter(Boolean);
 const seen = { etag: null, key: page.dataset.key, shown: Number(page.dataset.done), total: Number(page.dataset.total), renewedAt: Date.now(), quarter: 0 };
 
 function put(field, words) {

@@ -16,9 +16,12 @@ function morph(from, to) {
   old.slice(fresh.length).forEach((node) => node.remove());
 }
 
+// Nobody looks at the page that is fetched: what is shown once (app/console/shown_once.py) stays for the next that is.
+const HEADERS = { Accept: "text/html", "X-Purpose": "preview" };
+
 // Fetch `url` (a page) and renew the elements with these ids. Throws like `ask`; a sign-in page counts as 401.
 export async function renew(ids, url = location.href) {
-  const response = await ask(url, { Accept: "text/html" });
+  const response = await ask(url, HEADERS);
   if (response.redirected && new URL(response.url).pathname !== new URL(url, location.href).pathname) {
     throw new Refused(new Response(null, { status: 401 }));
   }

@@ -49,6 +49,7 @@ export async function bulk(action, which, more = {}) {
     }
     const reasons = new Map();
     for (const { reason } of told.skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    if (told.unknown.length) reasons.set("There is no such job.", told.unknown.length);
     const lines = [...reasons].map(([reason, n]) => `${jobs(n)} left alone: ${reason}`);
     tell(`${jobs(told.done)} ${DONE[action]}.`, lines.length ? "warn" : "", lines);
     return true;

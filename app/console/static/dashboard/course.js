@@ -67,7 +67,7 @@ export async function timeline(id) {
 }
 
 function attemptLine(attempt) {
-  const how = [attempt.cached ? "remembered" : attempt.ms == null ? null : `${number(attempt.ms)} ms`, attempt.credits ? `${attempt.credits} credits` : null].filter(Boolean).join(", ");
+  const how = [attempt.callback ? "told in a later call" : attempt.cached ? "remembered" : attempt.ms == null ? null : `${number(attempt.ms)} ms`, attempt.credits ? `${attempt.credits} credits` : null].filter(Boolean).join(", ");
   return el("li", {}, el("b", {}, providers[attempt.provider] ?? attempt.provider), ` ${OUTCOMES[attempt.outcome]}`, how ? ` (${how})` : "", el("span", { class: "soft" }, " ", when(attempt.at)), attempt.message || attempt.code ? el("p", { class: "soft wrap" }, attempt.message ?? attempt.code) : null);
 }
 

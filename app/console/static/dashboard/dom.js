@@ -49,13 +49,16 @@ export function when(time) {
   return el("time", { datetime: time, title: `${at.toISOString().slice(0, 19)}Z` }, words);
 }
 
-// What is done, as one bar: good, so-so, bad, not known. Verdicts about addresses and about leads share its colours.
-const PARTS = { valid: ["valid", "found", "done"], catch_all: ["catch_all", "partial"], invalid: ["invalid", "not_found"], unknown: ["unknown", "skipped"] };
+// What is done, as one bar: good, so-so, bad, not there, not known. Verdicts about addresses and about leads share its colours; a
+// lead that is not found is no failure, so it is grey, as on the job's page.
+const PARTS = { valid: ["valid", "found", "done"], catch_all: ["catch_all", "partial"], invalid: ["invalid"], not_found: ["not_found"], unknown: ["unknown", "skipped"] };
 
 export function draw(bar, job) {
   let x = 0;
+  // What is done without a verdict, as of acts on jobs.
+  const other = Math.max(0, job.done - Object.values(job.counts).reduce((sum, n) => sum + n, 0));
   for (const [part, verdicts] of Object.entries(PARTS)) {
-    const n = verdicts.reduce((sum, verdict) => sum + (job.counts[verdict] ?? 0), 0);
+    const n = verdicts.reduce((sum, verdict) => sum + (job.counts[verdict] ?? 0), part === "unknown" ? other : 0);
     const width = job.total ? (1000 * n) / job.total : 0;
     const piece = bar.querySelector(`.${part}`);
     piece.setAttribute("x", x.toFixed(1));
