@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic import Tag as PydanticTag
 
 from app.enrichment.lookup import Kind
 from app.enrichment.providers import check_chain
@@ -19,6 +21,7 @@ from app.errors import InvalidInput
 from app.http.model_bases import Input
 from app.http.multipart import Fields
 from app.http.problems import field_errors
+from app.refusal_words import OURS
 from app.settings import get_settings
 from app.uploads.submit import Purpose, UploadOrder
 from app.verification.providers import check_provider as check_verifier
@@ -33,7 +36,23 @@ _LISTS = {"tags", "enrichment_types"}
 LeadField = Literal[
     "email", "first_name", "last_name", "full_name", "company", "domain", "linkedin_url"
 ]
-ColumnRef = Annotated[str, Field(max_length=200)] | Annotated[int, Field(ge=1, le=10_000)]
+
+
+def _form_of(column: object) -> str | None:
+    if isinstance(column, str):
+        return "(name)"
+    return "(number)" if isinstance(column, int) and not isinstance(column, bool) else None
+
+
+ColumnRef = Annotated[
+    Annotated[Annotated[str, Field(max_length=200)], PydanticTag("(name)")]
+    | Annotated[Annotated[int, Field(ge=1, le=10_000)], PydanticTag("(number)")],
+    Discriminator(
+        _form_of,
+        custom_error_type=OURS,
+        custom_error_message="must be a column's name, or its number from 1",
+    ),
+]
 #: What file systems allow; the name is kept with the job and read with every list of jobs.
 _FILENAME_CHARS = 255
 

@@ -1,6 +1,7 @@
 """What the API says of a request that it refuses: what is wrong, where, and what there is instead."""
 
 import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,6 +181,21 @@ def test_what_is_known_of_a_lead_is_told_how_to_be_written(
     form = {"purpose": "enrich", "enrichment_types": "mail"}
     said = refused(ann, "POST", "/api/uploads", data={**form, "file": (io.BytesIO(CSV), "l.csv")})
     assert said["detail"] == f"enrichment_types.0: must be {KNOWN_TYPES}"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({}, "must be a column's name, or its number from 1"),
+        (True, "must be a column's name, or its number from 1"),
+        (0, "must be at least 1"),
+        ("x" * 201, "must have 200 characters at most"),
+    ],
+)
+def test_a_column_is_named_or_numbered(ann: Caller, column: object, message: str) -> None:
+    form = {"purpose": "enrich", "columns": json.dumps({"email": column})}
+    said = refused(ann, "POST", "/api/uploads", data={**form, "file": (io.BytesIO(CSV), "l.csv")})
+    assert said["errors"] == [{"field": "columns.email", "message": message}]
 
 
 def test_ids_and_parts_of_a_query_are_told_in_the_same_words(ann: Caller) -> None:

@@ -89,7 +89,7 @@ def test_a_rotation_shows_the_new_secret_once(caller: Caller) -> None:
         ({"url": "https://a.b/" + "x" * 2048, "events": ["job.failed"]}, "url", "2048"),
         ({"url": URL, "events": []}, "events", "at least one"),
         ({"url": URL, "events": ["job.started"]}, "events", "job.completed"),
-        ({"url": URL}, "events", "required"),
+        ({"url": URL}, "events", "is needed"),
         ({"url": URL, "events": ["job.failed"], "secret": "x"}, "secret", "allowed here: url"),
     ],
 )
