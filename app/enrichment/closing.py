@@ -100,7 +100,7 @@ def email_to_verify(outcome: Outcome, lookup: Lookup | None) -> str:
 def _sentence(course: Course) -> str:
     wanted, missing, given = course.lookup.wanted, course.missing, course.given
     words = _words(wanted - missing - given, given, missing, found_any=bool(course.findings))
-    return words if course.findings else " ".join([words, *course.notes.values()])
+    return words if course.findings else " ".join([words, *dict.fromkeys(course.notes.values())])
 
 
 @lru_cache(maxsize=1_000)

@@ -71,7 +71,7 @@ def read_remembered(step: "Step", remembered: Remembered, note: Noting) -> None:
     why = remembered.note
     if outcome == "miss" and why is None:
         at = remembered.found_at.astimezone(UTC)
-        why = f"Remembered: {step.provider} had found nothing at {at:%Y-%m-%d %H:%M} UTC."
+        why = f"Remembered from {at:%Y-%m-%d %H:%M} UTC."
     step.course.answer(step.provider, outcome, remembered.findings, why)
     note(
         Attempt(

@@ -104,15 +104,16 @@ def test_attempts_are_recorded_with_the_outcomes_in_one_statement(lookups: Looku
 
 
 def test_a_remembered_miss_without_a_reason_says_from_when_it_is(lookups: Lookups) -> None:
-    job = lookups.submit(lead("miss", "a"), chain=("apollo",))
+    job = lookups.submit(lead("miss", "a"), chain=("apollo", "hunter"))
     assert lookups.run() == ["done"]
     owner_sql("UPDATE lookup_cache SET found_at = '2026-01-02 03:04:05Z'")
     assert lookups.results(job)["a"]["message"] == "Not found: e-mail."
     again = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
-    job = again.submit(lead("miss", "b"), chain=("apollo",))
+    job = again.submit(lead("miss", "b"), chain=("apollo", "hunter"))
     assert again.run() == ["done"]
     row = again.results(job)["b"]
-    said = "Remembered: apollo had found nothing at 2026-01-02 03:04 UTC."
+    said = "Remembered from 2026-01-02 03:04 UTC."
+    # Once, however many providers it is said of.
     assert (row["verdict"], row["message"]) == ("not_found", f"Not found: e-mail. {said}")
-    assert row["data"]["providers"] == {"apollo": f"miss: {said}"}
-    assert lookups.sandbox.summary()["calls"] == 1
+    assert row["data"]["providers"] == {"apollo": f"miss: {said}", "hunter": f"miss: {said}"}
+    assert lookups.sandbox.summary()["calls"] == 2
