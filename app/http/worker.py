@@ -148,6 +148,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def handle(self, conn: TConn) -> Any:
         """Serve what comes on a connection."""
+        if not conn.initialized:
+            conn.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
+            )
         self._waiting[conn] = time.monotonic() + HEADER_SECONDS
         try:
             return super().handle(conn)
@@ -157,9 +161,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Serve one request whose header is whole."""
         self._waiting.pop(conn, None)
-        conn.sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
-        )
         req.body.reader = _Body(req.body.reader, self._waiting, conn)
         if self.cfg.is_ssl:
             return super().handle_request(req, conn)
