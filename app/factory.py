@@ -3,6 +3,9 @@
 `flask --app app.factory …` and `gunicorn 'app.factory:create_app()'` both come in here.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from apiflask import APIFlask
 
 from app import __version__, console
@@ -27,6 +30,7 @@ from app.http.login import login
 from app.http.metrics import metrics
 from app.http.process import process
 from app.http.results import results
+from app.http.sessions import BearersHaveNone
 from app.http.stopping import Stopping
 from app.http.timeline import timeline
 from app.http.tokens import tokens
@@ -61,11 +65,21 @@ BLUEPRINTS = (
 SMALL_BODY_BYTES = 1024 * 1024
 
 
+class Application(APIFlask):
+    """Flask without what no view of ours needs, which each request would pay for."""
+
+    session_interface = BearersHaveNone()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: none here is a coroutine, and Flask would look whether it is sixteen times a request."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> APIFlask:
     """Build the application. Raises `Misconfigured` for an environment that can't work."""
     settings = settings or get_settings()
     configure_logging(settings)
-    app = APIFlask(
+    app = Application(
         __name__,
         title="Laneway",
         version=__version__,

@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -34,15 +35,26 @@ _SECRET_TEXTS = (
 _MAX_DEPTH = 4
 
 
+#: What each of these needs: most texts of a log have nothing of it and need not be searched four times.
+_SECRET_SIGN = re.compile(r"://|=|eyJ|[Bb][Ee][Aa][Rr][Ee][Rr]|[Bb][Aa][Ss][Ii][Cc]")
+
+
 def scrub_text(text: str) -> str:
     """Return the text without the secrets that can be told by their surroundings."""
+    if not _SECRET_SIGN.search(text):
+        return text
     for pattern, replacement in _SECRET_TEXTS:
         text = pattern.sub(replacement, text)
     return text
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
+
+
 def _scrub(name: str, value: Any, depth: int = 0) -> Any:
-    if name and _SECRET_NAMES.search(name) and value is not None:
+    if name and value is not None and _is_secret(name):
         return HIDDEN
     if isinstance(value, str):
         return scrub_text(value)

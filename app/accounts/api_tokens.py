@@ -43,7 +43,6 @@ _REVOKE = text("""
     UPDATE api_tokens SET revoked_at = coalesce(revoked_at, clock_timestamp())
     WHERE id = :id AND (CAST(:user AS uuid) IS NULL OR user_id = :user)
 """)
-_FIND = text("SELECT * FROM auth_token(:hash)")
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,3 @@ def revoke_token(connection: Connection, token_id: UUID, user_id: UUID | None) -
     """Make a token void, at once and for good; a person's own, or any of the client's (None). Raises `NotFound`."""
     if connection.execute(_REVOKE, {"id": token_id, "user": user_id}).rowcount == 0:
         raise NotFound("There is no such token.")
-
-
-def find_claim(connection: Connection, token: str) -> TokenClaim | None:
-    """Return what a token says, None for one that is not good (any more)."""
-    if not looks_like_one(token):
-        return None
-    row = connection.execute(_FIND, {"hash": hash_of(token)}).one_or_none()
-    if row is None:
-        return None
-    return TokenClaim(row.token_id, row.user_id, row.tenant_id, frozenset(row.scopes))

@@ -9,7 +9,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
@@ -76,7 +76,8 @@ def _stamp(password_hash: str) -> str:
     ]
 
 
-def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
+def account_of(row: Row[Any] | None) -> Account | None:
+    """Return the person of a row of `auth_user`, None for no row and for somebody who is switched off."""
     if row is None or not row.is_active:
         return None
     return Account(
@@ -92,7 +93,7 @@ def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
 
 def get_account(connection: Connection, user_id: UUID) -> Account | None:
     """Return the active person with this id, else None."""
-    return _account(connection.execute(_BY_ID, {"id": user_id}).one_or_none())
+    return account_of(connection.execute(_BY_ID, {"id": user_id}).one_or_none())
 
 
 def find_account(connection: Connection, user_id: UUID, stamp: str) -> Account | None:
@@ -106,7 +107,7 @@ def find_session_account(
 ) -> Account | None:
     """Return the same person as `find_account`, None also when that session was signed out."""
     values = {"id": user_id, "session": session_id}
-    account = _account(connection.execute(_BY_SESSION, values).one_or_none())
+    account = account_of(connection.execute(_BY_SESSION, values).one_or_none())
     return account if account and hmac.compare_digest(account.stamp, stamp) else None
 
 

@@ -1,5 +1,7 @@
 """Who asks: a bearer's token or a page's session, looked up in the database at every request.
 
+A view that has its caller confirmed by what it does (`callers.py`) may begin with one who was looked up a moment ago.
+
 A request with an Authorization header is judged by that header alone, so a cookie can never lend it rights; a request
 with a session that changes something must carry the page's token as well. Views say what they need with `signed_in` or
 `for_operators` and read `current_account()`; pages may use Flask-Login's `current_user`, which holds the same account.
@@ -15,20 +17,18 @@ from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from app.accounts.api_tokens import PREFIX, TokenClaim, find_claim
-from app.accounts.tokens import read_token
 from app.accounts.users import (
     Account,
-    find_account,
     find_session_account,
-    get_account,
     revoke_session,
 )
+from app.db.refusals import overtaken
 from app.db.scope import statement_scope, system_scope
-from app.errors import BadToken, Forbidden, NoToken, Unauthenticated
-from app.http import gates
+from app.errors import Forbidden, NoToken, Unauthenticated
+from app.http import callers, gates
+from app.http.bearers import account_of_header, let_in, look_up
 from app.http.gates import gate
-from app.http.limits import check_bad_token, count_tenant
+from app.http.limits import count_tenant
 from app.http.security import guard, is_unsafe
 from app.settings import get_settings
 
@@ -110,39 +110,32 @@ def end_session() -> None:
     session.clear()
 
 
-def _from_bearer(header: str) -> Account:
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise BadToken("Send the token as `Authorization: Bearer …`.")
-    if token.strip().startswith(PREFIX):
-        return _from_api_token(token.strip())
-    claim = read_token(token.strip())
-    with statement_scope() as connection:
-        account = find_account(connection, claim.user_id, claim.stamp)
-    if account is None:
-        raise BadToken(
-            "The access token is no longer valid; get a new one from POST /api/auth/login."
-        )
-    return account
+def confirm_caller() -> None:
+    """Look up who was let in as remembered, and let them in as who they are now.
+
+    Raises `Unauthenticated` or `Forbidden`, and `Overtaken` for a person who is now another client's.
+    """
+    remembered = callers.unconfirmed()
+    if remembered is None:
+        return
+    callers.note_confirmed()
+    g.remembered_caller = None
+    g.pop("account")
+    account = require_account()
+    _check_scope()
+    if account.tenant_id != remembered.account.tenant_id:
+        raise overtaken()
 
 
-def _look_up(token: str) -> tuple[Account, TokenClaim] | None:
-    """Find an API token and whom it acts for; None for one that is not good. Needs no request."""
-    with statement_scope() as connection:
-        claim = find_claim(connection, token)
-        account = get_account(connection, claim.user_id) if claim else None
-    return (account, claim) if account and claim else None
-
-
-def _from_api_token(token: str) -> Account:
-    found = _look_up(token)
-    if found is None:
-        check_bad_token()
-        raise BadToken("There is no such API token, or it was revoked or has ended.")
-    account, claim = found
-    g.scopes = claim.scopes
-    structlog.contextvars.bind_contextvars(token_id=str(claim.token_id))
-    return account
+def _confirm_answer(response: Response) -> Response:
+    """Send no answer to somebody who may have been shut out: what they sent is not theirs to be told about."""
+    if callers.unconfirmed() is None:
+        return response
+    try:
+        confirm_caller()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is answered as if it had come first
+        return current_app.make_response(current_app.handle_user_exception(error))
+    return response
 
 
 def _check_scope() -> None:
@@ -160,8 +153,11 @@ def current_account() -> Account | None:
     """Return who asks, None for nobody. Raises `Unauthenticated` for a token that is not good."""
     if "account" not in g:
         header = request.headers.get("Authorization")
-        if header is not None:
-            g.account = _from_bearer(header)
+        if (caller := callers.of_request()) is not None:
+            g.unconfirmed_caller = caller
+            g.account = let_in(caller)
+        elif header is not None:
+            g.account = account_of_header(header)
         else:
             g.account = current_user.account if current_user.is_authenticated else None
             if g.account and is_unsafe() and request.path.startswith("/api/"):
@@ -191,14 +187,11 @@ def standing() -> Callable[[], Account | None]:
         return of_session
 
     def of_bearer() -> Account | None:
-        token = header.partition(" ")[2].strip()
-        if token.startswith(PREFIX):
-            found = _look_up(token)
-            return found[0] if found else None
         try:
-            return _from_bearer(header)
+            caller = look_up(callers.token_of(header))
         except Unauthenticated:
             return None
+        return caller.account if caller else None
 
     return of_bearer
 
@@ -249,4 +242,5 @@ def register(app: Flask) -> None:
     """Put sessions in place, and `account` into every template of a view that asked who it is."""
     login_manager.init_app(app)
     gates.register(app)
+    app.after_request(_confirm_answer)
     app.context_processor(lambda: {"account": g.get("account")})

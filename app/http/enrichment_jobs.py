@@ -4,10 +4,11 @@ import hashlib
 import json
 
 from apiflask import APIBlueprint
-from flask import Response, make_response, request
+from flask import Response, request
 
 from app.db.scope import tenant_scope
-from app.http.auth import require_tenant, signed_in
+from app.http.auth import confirm_caller, require_tenant, signed_in
+from app.http.callers import confirms_caller
 from app.http.extensions import dispatch_soon
 from app.http.idempotent import claimed
 from app.http.job_making import Also, make_job
@@ -28,10 +29,15 @@ ROUTE = "POST /api/enrichment/jobs"
     security="bearer", responses={202: "The job; `Location` says where it is.", 409: "In flight."}
 )
 @signed_in
+@confirms_caller
 def create_job(json_data: JobIn) -> Response:
     """Make a job. With an `Idempotency-Key` it may be sent again safely."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        # Nobody claims a key for somebody who may have been shut out.
+        confirm_caller()
     account, tenant_id = require_tenant()
-    with claimed(tenant_id, ROUTE, request.headers.get("Idempotency-Key")) as claim:
+    with claimed(tenant_id, ROUTE, key) as claim:
         digest = _digest(json_data) if claim else ""
         before = claim.check(digest) if claim else None
         if before is None:
@@ -41,7 +47,7 @@ def create_job(json_data: JobIn) -> Response:
         with tenant_scope(tenant_id) as connection:
             made = queries.get_job(connection, before)
     job = JobOut.of(made)
-    response = make_response(job.model_dump(mode="json"), 202)
+    response = Response(job.model_dump_json(), 202, mimetype="application/json")
     response.headers["Location"] = job.links.self
     if before is not None:
         response.headers["Idempotency-Replayed"] = "true"

@@ -12,14 +12,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from app.accounts.callers import Caller
 from app.db.scope import tenant_scope
 from app.enrichment.lookup import Kind
 from app.enrichment.submit import Wish, lookup_params, normal_lead
+from app.errors import NotFound
+from app.http import callers
+from app.http.auth import confirm_caller
 from app.http.models_enrichment import USUAL_TYPES, JobIn, ManyLeadsIn, OneLeadIn, ValidationJobIn
 from app.http.webhook_address import check_address
-from app.jobs.new_job import NewJob, client_version, submit, submit_alone, submit_unless_changed
+from app.jobs.new_job import AskedBy, NewJob, client_version, submit
 from app.jobs.queries import JobView
 from app.jobs.submit import verifier_params
+from app.jobs.together import together
 from app.settings import get_settings
 from app.verification.providers import check_provider
 
@@ -38,16 +43,20 @@ def make_job(
     created_by: UUID,
     also: Also | None = None,
 ) -> JobView:
-    """Make a job; `also` is done in its transaction, with its id. Raises `InvalidInput`, `Misconfigured`."""
+    """Make a job for the request's caller; `also` is done in its transaction, with its id.
+
+    Raises `InvalidInput`, `Misconfigured`, and as `confirm_caller`.
+    """
     new = _new_job(said, created_by)
     wish, verifier = _wish(said), _verifier(said)
     place = (tenant_id, wish, *get_settings().enrichment_chain)
     known = _remembered.get(place) if wish else ({}, None)
     if verifier is None and known is not None:
         params, version = known
-        found = _submit_known(tenant_id, replace(new, params=params), version, also)
+        found = _submit_known(tenant_id, replace(new, params=params, version=version), also)
         if found is not None:
             return found
+    confirm_caller()
     with tenant_scope(tenant_id) as connection:
         if wish:
             version = client_version(connection)
@@ -56,22 +65,33 @@ def make_job(
         else:
             params = verifier_params(connection, verifier, get_settings())
         made = submit(connection, tenant_id, replace(new, params=params))
+        if made is None:
+            raise NotFound("There is no such client.")
         if also is not None:
             also(connection, made.id)
     return made
 
 
-def _submit_known(
-    tenant_id: UUID, job: NewJob, version: str | None, also: Also | None
-) -> JobView | None:
-    """Make a job with params of a version; None: they are out of date, and nothing was made."""
+def _submit_known(tenant_id: UUID, job: NewJob, also: Also | None) -> JobView | None:
+    """Make a job of what is remembered of client and caller; None: that is out of date, and nothing was made."""
     if also is None:
-        return submit_alone(tenant_id, job, version=version)
+        caller = callers.unconfirmed()
+        made = together.submit(tenant_id, replace(job, caller=_as_remembered(caller)))
+        if made is not None:
+            callers.note_confirmed()
+        return made
+    confirm_caller()
     with tenant_scope(tenant_id) as connection:
-        made = submit_unless_changed(connection, tenant_id, job, version)
+        made = submit(connection, tenant_id, job)
         if made is not None:
             also(connection, made.id)
     return made
+
+
+def _as_remembered(caller: Caller | None) -> AskedBy | None:
+    if caller is None:
+        return None
+    return AskedBy(caller.version, caller.claim.token_id if caller.claim else None)
 
 
 def _remember(place: tuple[object, ...], found: _Remembered) -> None:

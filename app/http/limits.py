@@ -11,22 +11,25 @@ import hashlib
 import ipaddress
 import math
 import time
+from functools import lru_cache
 from uuid import UUID
 
 import structlog
 from flask import Flask, Response, g, request, session
 from flask_limiter import Limiter
-from limits import parse, parse_many
+from limits import RateLimitItem, parse_many
 
 from app.accounts.api_tokens import PREFIX
 from app.accounts.tokens import read_token
 from app.accounts.users import normalise_email
 from app.errors import TooManyRequests, Unauthenticated
+from app.http import callers
 from app.http.access import LIMITS_WITHOUT_REDIS
-from app.http.counting import count_up
+from app.http.counting import count_in_turn, count_up
 from app.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
+KEY_PREFIX = "laneway:http"
 #: A request must not hang on a Redis that went silent; after this its limit is counted in memory.
 REDIS_TIMEOUT_SECONDS = 0.5
 
@@ -113,14 +116,58 @@ def count_tenant(tenant_id: UUID | None) -> None:
 
     Raises `TooManyRequests` with the seconds to wait.
     """
-    if tenant_id is None or not limiter.enabled:
+    if tenant_id is None or not limiter.enabled or g.get("counted_tenant") == tenant_id:
         return
-    limit = parse(get_settings().tenant_limit)
+    limit = _parse(get_settings().tenant_limit)[0]
     try:
         count, seconds = count_up(limiter.limiter, limit, "tenant", str(tenant_id))
     except Exception as error:  # noqa: BLE001 - whatever the store raises: a limit that can't be counted lets in
         log.warning("tenant_not_limited", error=type(error).__name__)
         return
+    g.counted_tenant = tenant_id
+    _check_tenant(limit, count, seconds)
+
+
+def _count_remembered() -> None:
+    """Count for the person and for the client in one exchange, where the client is known before anybody is looked up.
+
+    The same counters as otherwise, in the same order: what the person may not make any more does not count for the client. While
+    Redis is away Flask-Limiter does it, which counts in memory. Raises `TooManyRequests`.
+    """
+    caller_known = callers.of_request()
+    tenant_id = caller_known.account.tenant_id if caller_known else None
+    if tenant_id is None or not limiter.enabled or limiter.limiter.storage is not limiter.storage:
+        return
+    own, shared = _parse(get_settings().api_limit), _parse(get_settings().tenant_limit)[0]
+    names = (KEY_PREFIX, caller(), str(request.endpoint))
+    try:
+        counts = count_in_turn(
+            limiter.limiter,
+            [*((limit, names) for limit in own), (shared, ("tenant", str(tenant_id)))],
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the store raises: it is counted the usual way, which says so
+        log.debug("not_counted_together", error=type(error).__name__)
+        return
+    g.is_counted = True
+    for limit, (count, seconds) in zip(own, counts, strict=False):
+        if count > limit.amount:
+            raise TooManyRequests(f"The limit is {limit}.", retry_after=seconds)
+    g.counted_tenant = tenant_id
+    _check_tenant(shared, *counts[-1])
+
+
+@limiter.request_filter
+def _is_counted() -> bool:
+    return bool(g.get("is_counted"))
+
+
+@lru_cache(maxsize=32)
+def _parse(text: str) -> list[RateLimitItem]:
+    """Return the limits of a setting, the narrowest first, as Flask-Limiter takes them."""
+    return sorted(parse_many(text))
+
+
+def _check_tenant(limit: RateLimitItem, count: int, seconds: int) -> None:
     g.rate_limit = (limit.amount, limit.get_expiry(), max(0, limit.amount - count), seconds)
     if count > limit.amount:
         said = f"This client may make {limit.amount:,} requests in {limit.get_expiry()} s. Wait a little."
@@ -163,8 +210,9 @@ def register(app: Flask, settings: Settings) -> None:
             "socket_timeout": REDIS_TIMEOUT_SECONDS,
         },
         RATELIMIT_HEADERS_ENABLED=False,
-        RATELIMIT_KEY_PREFIX="laneway:http",
+        RATELIMIT_KEY_PREFIX=KEY_PREFIX,
     )
+    app.before_request(_count_remembered)
     limiter.init_app(app)
     app.after_request(_count_fallback)
     app.after_request(_tell_limit)

@@ -26,6 +26,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
+_HEADERS_LOWERED = tuple((name, name.lower(), value) for name, value in _HEADERS.items())
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
@@ -65,13 +66,20 @@ def _check_pages() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    # Each `setdefault` goes through all headers there are.
+    present = {name.lower() for name, _ in response.headers}
+    for name, lower, value in _HEADERS_LOWERED:
+        if lower not in present:
+            response.headers.add(name, value)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    if request.endpoint != "static" and not (request.endpoint or "").endswith(".static"):
+    if (
+        "cache-control" not in present
+        and request.endpoint != "static"
+        and not (request.endpoint or "").endswith(".static")
+    ):
         # What a tenant sees must not stay in a shared cache.
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.add("Cache-Control", "no-store")
     return response
 
 

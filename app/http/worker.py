@@ -5,10 +5,12 @@ half a header, or who went off the air in the middle of an upload, would keep ev
 come on is given up: its connection looks closed by the other side, so whatever reads it cleans up as it does then.
 A view may also take a connection away from its thread (`app/http/handover.py`), as streams of events do. A process that is
 asked to end lets go of those, and of driven work, before it waits for the requests in flight (`app/http/stopping.py`).
+Of several processes the one with the fewest connections takes a new one (`app/http/balance.py`).
 A proxy that reads requests whole before it hands them on is still the better guard against many clients who mean harm.
 """
 
 import os
+import selectors
 import socket
 import struct
 import time
@@ -19,6 +21,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
 from app import collector
+from app.http.balance import Balance
 from app.http.handover import HandedOver, offered
 from app.http.stopping import SEE_OFF_SECONDS
 
@@ -29,6 +32,11 @@ BODY_SECONDS = 30.0
 BODY_BYTES_PER_SECOND = 4096
 #: A client that takes nothing of an answer for so long is gone.
 SEND_SECONDS = 60
+
+#: A process that has more connections than others leaves new ones to them for so long, then takes what is still there.
+LEAVE_SECONDS = 0.005
+#: Of this machine's web processes: gunicorn loads this module before they part.
+_balance = Balance()
 
 
 class BadChunks(BadRequest, InvalidChunkSize):  # type: ignore[misc] # gunicorn has no types
@@ -79,6 +87,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().__init__(*args, **kwargs)
         #: The connections that a thread waits for, and until when.
         self._waiting: dict[TConn, float] = {}
+        #: Until when new connections are left to other processes; 0: they are not.
+        self._leaves_until = 0.0
 
     def run(self) -> None:
         """Serve until asked to end, then let the streams take what was written to them."""
@@ -87,8 +97,46 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         if hub := self._extension("event_hub"):
             hub.wait_closed(SEE_OFF_SECONDS)
 
+    def notify(self) -> None:
+        """Say that this process is alive, to gunicorn and to the other processes."""
+        super().notify()
+        if self._accepting:
+            _balance.tell(self.age, self.nr_conns)
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, or leave it to a process that has fewer, for a moment."""
+        if not self._leaves_until and _balance.has_more(self.age, self.nr_conns):
+            self._leaves_until = time.monotonic() + LEAVE_SECONDS
+            for each in self.sockets:
+                self.poller.unregister(each)
+            return
+        super().accept(listener)
+        _balance.tell(self.age, self.nr_conns)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Serve what happens; new connections again when they were left to others for long enough."""
+        if not self._leaves_until:
+            super().wait_for_and_dispatch_events(timeout)
+            return
+        left = self._leaves_until - time.monotonic()
+        super().wait_for_and_dispatch_events(max(0.0, min(timeout, left)))
+        if time.monotonic() >= self._leaves_until:
+            self._look_at_listeners()
+            # What is still there is taken, whoever has fewer.
+            super().wait_for_and_dispatch_events(0)
+            self._leaves_until = 0.0
+
+    def _look_at_listeners(self) -> None:
+        for listener in self.sockets:
+            self.poller.register(listener, selectors.EVENT_READ, self.accept)
+
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
         """Begin or cease to accept; the last time, before gunicorn waits for what is in flight, let go of the rest."""
+        if self._leaves_until and self._accepting and not enabled:
+            self._leaves_until = 0.0
+            self._look_at_listeners()
+        if not enabled:
+            _balance.leave(self.age)
         super().set_accept_enabled(enabled)
         is_ending = not self.alive or self.ppid != os.getppid()
         if not enabled and is_ending and (stopping := self._extension("stopping")):
@@ -100,6 +148,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def handle(self, conn: TConn) -> Any:
         """Serve what comes on a connection."""
+        if not conn.initialized:
+            conn.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
+            )
         self._waiting[conn] = time.monotonic() + HEADER_SECONDS
         try:
             return super().handle(conn)
@@ -109,9 +161,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Serve one request whose header is whole."""
         self._waiting.pop(conn, None)
-        conn.sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
-        )
         req.body.reader = _Body(req.body.reader, self._waiting, conn)
         if self.cfg.is_ssl:
             return super().handle_request(req, conn)

@@ -1,13 +1,10 @@
 """A job made in one statement: what stands in the ledger then, how many exchanges it takes, and what voids what is remembered."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import app_engine
@@ -43,26 +40,6 @@ def chunks(job: object) -> list[tuple[int, int, bool]]:
         {"j": job},
     )
     return [tuple(chunk) for chunk in found]
-
-
-@contextmanager
-def exchanges() -> Iterator[list[str]]:
-    """Collect what is sent to the database, beginnings and ends of transactions included."""
-    said: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        said.append(" ".join(statement.split()))
-
-    def commit(_c: Any) -> None:
-        said.append("COMMIT")
-
-    event.listen(app_engine(), "before_cursor_execute", note)
-    event.listen(app_engine(), "commit", commit)
-    try:
-        yield said
-    finally:
-        event.remove(app_engine(), "before_cursor_execute", note)
-        event.remove(app_engine(), "commit", commit)
 
 
 def test_leads_are_cut_into_chunks(acme: Tenant) -> None:
@@ -141,9 +118,9 @@ def test_who_is_in_a_clients_scope_makes_no_job_of_another(acme: Tenant) -> None
 def test_nothing_is_made_for_a_client_that_has_changed(acme: Tenant) -> None:
     with tenant_scope(acme.id) as connection:
         version = client_version(connection)
-    assert submit_alone(acme.id, addresses(1), version=version) is not None
+    assert submit_alone(acme.id, addresses(1, version=version)) is not None
     owner_sql("UPDATE tenants SET name = 'Another' WHERE id = :t", {"t": acme.id})
-    assert submit_alone(acme.id, addresses(1), version=version) is None
+    assert submit_alone(acme.id, addresses(1, version=version)) is None
     assert owner_sql("SELECT count(*) FROM jobs WHERE tenant_id = :t", {"t": acme.id}) == 1
 
 
@@ -167,17 +144,6 @@ def test_another_chain_holds_for_the_next_job(acme: Tenant, ann: Caller, *, name
         )
         assert chain() == wanted
         assert chain() == wanted
-
-
-def test_a_request_like_the_one_before_takes_two_exchanges(ann: Caller) -> None:
-    assert ann.post(PATH, json=SINGLE).status_code == 202
-    with exchanges() as said:
-        assert ann.post(PATH, json=SINGLE).status_code == 202
-    assert [statement for statement in said if statement != "COMMIT"] == [
-        said[0],
-        next(statement for statement in said if "ledger_submit" in statement),
-    ]
-    assert "auth_user" in said[0]
 
 
 def test_a_connection_comes_back_as_it_was_also_after_an_error(acme: Tenant) -> None:
