@@ -8,7 +8,7 @@ from alembic import op
 from app.db.migrations.sql_files import run_sql
 
 revision = "0030"
-down_revision = "0028"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
