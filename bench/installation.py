@@ -71,6 +71,8 @@ class Installation:
         arguments += ["--workers", str(processes), "--threads", "16", "--graceful-timeout", "5"]
         web = self.start_python("web", [*arguments, "--bind", f"127.0.0.1:{port}"])
         url = f"http://127.0.0.1:{port}"
+        # All of them: connections that are kept stay with the process that took them.
+        web.wait_until(lambda: web.tail(200).count("Worker is ready") == processes, READY_SECONDS)
         web.wait_until(lambda: answers(f"{url}/api/health"), READY_SECONDS)
         return url
 

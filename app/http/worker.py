@@ -93,6 +93,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def run(self) -> None:
         """Serve until asked to end, then let the streams take what was written to them."""
         collector.calm()
+        self.log.info("Worker is ready (pid: %s)", self.pid)
         super().run()
         if hub := self._extension("event_hub"):
             hub.wait_closed(SEE_OFF_SECONDS)

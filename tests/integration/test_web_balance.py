@@ -1,77 +1,98 @@
-"""Two real gunicorn processes of which one has more connections than the other."""
+"""A web process that has more connections than another leaves a new one to it for a moment, and takes what is still there then."""
 
-import http.client
-import os
-import signal
-import sys
+import selectors
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from pathlib import Path
+from typing import Any
 
 import pytest
+from gunicorn.config import Config
 
-from bench.proc import children_of
-from devtools.ports import find_free_port
-from devtools.processes import Process
-from devtools.supervisor import answers
-from tests.conftest import ROOT, Environment
+from app.http import worker as module
+from app.http.balance import Balance
+from app.http.worker import PatientWorker
 
-CONNECTIONS = 20
+SELF, OTHER = 1, 2
+
+
+class Listening(PatientWorker):
+    """The worker with its real loop and listener; what it accepts goes to a list, not to a thread."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(SELF, 0, [listener], None, 30, Config(), None)
+        self.accepted: list[Any] = []
+        self.poller = selectors.DefaultSelector()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Keep what was accepted."""
+        self.accepted.append(conn)
+
+    def is_listening(self) -> bool:
+        """Whether it asks for new connections."""
+        return bool(self.poller.get_map())
 
 
 @pytest.fixture
-def web(module_env: Environment, tmp_path: Path) -> Iterator[tuple[Process, int]]:
-    """A web of two processes, both of which answer, and its port."""
-    port = find_free_port()
-    argv = [sys.executable, "-m", "gunicorn", "app.factory:create_app()", "--no-control-socket"]
-    argv += ["--worker-class", "app.http.worker.PatientWorker", "--workers", "2"]
-    argv += ["--threads", "4", "--bind", f"127.0.0.1:{port}"]
-    web = Process(name="web", argv=argv, log=tmp_path / "web.log", env=module_env, cwd=ROOT)
-    web.start()
-    try:
-        web.wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/health"), 60.0)
-        web.wait_until(lambda: all(kept(pid, port) is not None for pid in children_of(web.pid)), 60)
-        yield web, port
-    finally:
-        web.stop(40.0)
+def balance(monkeypatch: pytest.MonkeyPatch) -> Balance:
+    made = Balance()
+    monkeypatch.setattr(module, "_balance", made)
+    return made
 
 
-def kept(pid: int, port: int) -> int | None:
-    """Return how many connections to the port a process keeps; None: it does not look for any yet."""
-    inodes = {link for fd in Path(f"/proc/{pid}/fd").iterdir() if (link := _target(fd))}
-    if not any(link.startswith("anon_inode:[eventpoll]") for link in inodes):
-        return None
-    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    ours = [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
-    return sum(f"socket:[{inode}]" in inodes for inode in ours)
+@pytest.fixture
+def worker(balance: Balance) -> Iterator[Listening]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Listening(listener)
+        made.set_accept_enabled(True)
+        made.nr_conns = 5
+        yield made
+        for conn in made.accepted:
+            conn.close()
+        made.poller.close()
 
 
-def _target(fd: Path) -> str:
-    try:
-        return str(fd.readlink())
-    except FileNotFoundError:
-        return ""
+@pytest.fixture
+def caller(worker: Listening) -> Iterator[socket.socket]:
+    with socket.create_connection(worker.sockets[0].getsockname()) as made:
+        yield made
 
 
-def test_who_has_more_leaves_new_ones_to_the_other(web: tuple[Process, int]) -> None:
-    process, port = web
-    stopped, other = children_of(process.pid)
-    with ExitStack() as stack:
+@pytest.mark.usefixtures("caller")
+def test_it_is_taken_at_once_where_nobody_has_fewer(worker: Listening, balance: Balance) -> None:
+    balance.tell(OTHER, 5)
+    worker.wait_for_and_dispatch_events(10.0)
+    assert (len(worker.accepted), worker.nr_conns) == (1, 6)
 
-        def connect() -> None:
-            for _ in range(CONNECTIONS):
-                caller = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                stack.enter_context(closing(caller))
-                caller.request("GET", "/api/openapi.json")
-                caller.getresponse().read()
 
-        os.kill(stopped, signal.SIGSTOP)
-        try:
-            connect()
-        finally:
-            os.kill(stopped, signal.SIGCONT)
-        # Nobody waits for long for a process that does not come.
-        assert kept(other, port) == CONNECTIONS
-        connect()
-        # All but the last, unless the machine lets it wait for longer than the other does.
-        assert (kept(stopped, port) or 0) >= CONNECTIONS * 3 // 4
+@pytest.mark.usefixtures("caller")
+def test_it_is_left_to_who_has_fewer_and_then_taken_if_nobody_came(
+    worker: Listening, balance: Balance
+) -> None:
+    balance.tell(OTHER, 0)
+    worker.wait_for_and_dispatch_events(10.0)
+    assert (worker.accepted, worker.is_listening()) == ([], False)
+    worker.wait_for_and_dispatch_events(10.0)
+    assert (len(worker.accepted), worker.is_listening()) == (1, True)
+
+
+def test_it_goes_on_where_the_other_took_it(
+    worker: Listening, balance: Balance, caller: socket.socket
+) -> None:
+    balance.tell(OTHER, 0)
+    worker.wait_for_and_dispatch_events(10.0)
+    taken, _ = worker.sockets[0].accept()
+    with taken:
+        worker.wait_for_and_dispatch_events(10.0)
+    assert (worker.accepted, worker.is_listening()) == ([], True)
+
+
+@pytest.mark.usefixtures("caller")
+def test_it_can_cease_while_it_leaves_one(worker: Listening, balance: Balance) -> None:
+    balance.tell(OTHER, 0)
+    worker.wait_for_and_dispatch_events(10.0)
+    worker.alive = True
+    worker.ppid = module.os.getppid()
+    worker.set_accept_enabled(False)
+    assert not worker.is_listening()
+    worker.wait_for_and_dispatch_events(0.0)
+    assert worker.accepted == []
