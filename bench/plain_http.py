@@ -25,7 +25,8 @@ class Connection(asyncio.Protocol):
     async def open(cls, url: str, token: str) -> "Connection":
         """Connect to where `url` leads; each request carries the token."""
         parts = urlsplit(url)
-        assert parts.hostname and parts.port
+        assert parts.hostname
+        assert parts.port
         head = f"Host: {parts.netloc}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
