@@ -48,7 +48,10 @@ def _act_as(role: str) -> Any:
 
 
 def _read_json(told: str) -> Any:
-    """Read a column of JSON; numbers that only Python's own reader takes are left to it."""
+    """Read a column of JSON; what only Python's own reader takes is left to it.
+
+    Whole numbers of more than 64 bits come as floats: nothing that is kept as JSON has any.
+    """
     try:
         return orjson.loads(told)
     except orjson.JSONDecodeError:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from app.enrichment.memory import Question, read_kept
 from app.enrichment.notes import Attempt
 from app.enrichment.record import record_with_attempts
+from app.enrichment.submit import normal_lead
 from app.enrichment.waits import Over
 from app.jobs.records import Recorded
 from tests.factories import owner_sql
@@ -117,3 +118,20 @@ def test_a_remembered_miss_without_a_reason_says_from_when_it_is(lookups: Lookup
     assert (row["verdict"], row["message"]) == ("not_found", f"Not found: e-mail. {said}")
     assert row["data"]["providers"] == {"apollo": f"miss: {said}", "hunter": f"miss: {said}"}
     assert lookups.sandbox.summary()["calls"] == 2
+
+
+def test_a_call_for_several_asks_nothing_that_the_table_knows(lookups: Lookups) -> None:
+    """One of its leads was looked for at the beginning, the other when its turn came."""
+    chain, known = ("hunter", "apollo"), lead("hunter.miss-apollo.found", "b")
+    lookups.submit(known, chain=chain)
+    assert lookups.run() == ["done"]
+    other = Lookups(lookups.world, lookups.sandbox, lookups.redis_url)
+    # By its profile alone only apollo can be asked about it, and is at first.
+    profile = normal_lead("a", {"linkedin_url": "https://linkedin.com/in/found"})
+    job = other.submit(profile, known, chain=chain)
+    assert other.run(chunk_concurrency=1) == ["done"]
+    assert sorted(other.attempts(job)) == [
+        ("a", "apollo", "found", False),
+        ("b", "apollo", "found", True),
+        ("b", "hunter", "miss", True),
+    ]

@@ -129,7 +129,7 @@ def test_a_miss_is_nothing_found_and_nothing_to_come() -> None:
 )
 def test_an_identity_is_the_hash_of_its_json(known: dict[str, str]) -> None:
     """What is remembered was found by this very text, and must be found by it."""
-    lookup = Lookup.of([Kind.SOCIAL, Kind.EMAIL], **known)
+    lookup = Lookup.of(list(Kind), **known)
     fields = {name: getattr(lookup.person, name).casefold() for name in Person.__slots__}
     text = json.dumps([fields, sorted(lookup.wanted)], sort_keys=True, ensure_ascii=True)
     assert lookup.identity == hashlib.sha256(text.encode()).hexdigest()
