@@ -79,6 +79,11 @@ def unconfirmed() -> Caller | None:
     return found
 
 
+def note_unconfirmed(caller: Caller) -> None:
+    """Say that the request is dealt with as this remembered caller's: whatever it is told, they are looked up before."""
+    g.unconfirmed_caller = caller
+
+
 def note_confirmed() -> None:
     """Say that the request's caller is who they were remembered as."""
     g.unconfirmed_caller = None
