@@ -87,3 +87,22 @@ def test_after_any_change_it_is_asked_anew(acme: Tenant, ann: Person, change: st
     assert is_made(acme, ann.id, asked)
     owner_sql(change, {k: v for k, v in {"t": acme.id, "u": ann.id}.items() if f":{k}" in change})
     assert not is_made(acme, ann.id, asked)
+
+
+def test_a_person_of_another_client_makes_none_though_both_clients_are_of_one_transaction(
+    acme: Tenant, ann: Person
+) -> None:
+    """So their rows have the same version."""
+    eve = make_person(make_tenant())
+    assert eve.tenant
+    owner_sql(
+        "UPDATE tenants SET name = name WHERE id IN (:a, :b)", {"a": acme.id, "b": eve.tenant.id}
+    )
+    assert not is_made(acme, eve.id, AskedBy(version_of(eve)))
+    assert is_made(acme, ann.id, AskedBy(version_of(ann)))
+
+
+def test_a_version_without_a_person_is_nobodys(acme: Tenant) -> None:
+    client = str(owner_sql("SELECT xmin FROM tenants WHERE id = :t", {"t": acme.id}))
+    assert not is_made(acme, None, AskedBy(client))
+    assert not is_made(acme, uuid4(), AskedBy(client))

@@ -9,9 +9,10 @@ import psycopg2
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.db.engine import app_engine
 from app.db.scope import tenant_scope
 from app.jobs.new_job import NewJob, submit_many
-from app.jobs.queries import JobView
+from app.jobs.queries import JobView, get_job
 from app.jobs.together import MOST_JOBS, Together
 from tests.factories import Tenant, make_tenant, owner_sql
 from tests.integration.test_jobs_together import (
@@ -92,10 +93,14 @@ def test_a_thread_that_is_ended_leaves_nobody_waiting(
     assert jobs_of(acme) == 2
 
 
+@pytest.mark.parametrize("code", [None, "57P01", "08006"])
 def test_what_was_made_before_its_connection_ended_is_not_made_again(
-    acme: Tenant, pool: ThreadPoolExecutor
+    acme: Tenant, pool: ThreadPoolExecutor, code: str | None
 ) -> None:
+    """Most often without an SQLSTATE, and with one where the server still said why."""
     lost = psycopg2.OperationalError("server closed the connection unexpectedly")
+    lost.__setstate__({"pgcode": code})
+    assert lost.pgcode == code
     _, rest = submit_to(Breaking(lost, makes=True), pool, acme, 3)
     for future in rest:
         with pytest.raises(OperationalError):
@@ -109,6 +114,17 @@ def test_what_would_be_made_again_all_the_same_is_refused(acme: Tenant) -> None:
     with pytest.raises(psycopg2.errors.UniqueViolation):
         submit_many(acme.id, [job])
     assert jobs_of(acme) == 1
+
+
+def test_a_connection_with_which_none_could_be_made_goes_to_nobody_else(acme: Tenant) -> None:
+    """It would have no transactions, and so no client's scope."""
+    app_engine().dispose()
+    job = lead()
+    assert submit_many(acme.id, [job])
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        submit_many(acme.id, [job])
+    with tenant_scope(acme.id) as connection:
+        assert get_job(connection, job.id).id == job.id
 
 
 def test_a_group_that_was_given_up_is_made_one_by_one(

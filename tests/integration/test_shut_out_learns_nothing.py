@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 
 from app.accounts.tokens import issue_token
 from app.accounts.users import get_account
 from app.db.scope import system_scope
+from app.http import callers
+from app.jobs.together import together
 from app.settings import get_settings
 from tests.factories import Tenant, make_person, make_tenant, owner_sql
 from tests.integration.http_world import Caller, Web
 from tests.integration.test_enrichment_api import PATH, SINGLE
-from tests.integration.test_remembered_callers import jobs_of, program, shut_out
+from tests.integration.test_jobs_together import held_up, stuck, wait_until
+from tests.integration.test_remembered_callers import borrowed, jobs_of, program, shut_out
 
 HEADERS = ("RateLimit", "RateLimit-Policy")
 
@@ -75,6 +80,52 @@ def test_who_is_no_clients_any_more_is_not_told_the_former_ones_count(ann: Calle
     answer = ann.post(PATH, json=SINGLE)
     assert answer.status_code == 409
     assert not set(HEADERS) & set(answer.headers.keys())
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_token_that_is_revoked_while_its_request_waits_makes_no_job(
+    web: Web, acme: Tenant, ann: Caller, robot: Caller, is_remembered: bool
+) -> None:
+    bob = web.caller(make_person(acme))
+    assert bob.post(PATH, json=SINGLE).status_code == 202
+    if not is_remembered:
+        callers.forget(callers.token_of(robot.headers["Authorization"]))
+    with ThreadPoolExecutor(2) as pool:
+        with held_up(acme):
+            first = pool.submit(bob.post, PATH, json=SINGLE)
+            wait_until(lambda: stuck() == 1)
+            waits = pool.submit(robot.post, PATH, json=SINGLE)
+            wait_until(lambda: len(together._waiting[acme.id]) == 1)
+            shut_out(ann, "revoked")
+        assert first.result().status_code == 202
+        assert waits.result().status_code == 401
+    assert jobs_of(acme) == 3
+
+
+def test_a_token_that_is_known_to_be_void_is_forgotten(ann: Caller, robot: Caller) -> None:
+    """So it does not count for the client any more, and the ledger is not asked for a job."""
+    shut_out(ann, "revoked")
+    assert robot.post(PATH, json=SINGLE).status_code == 401
+    with borrowed() as taken:
+        assert robot.post(PATH, json=SINGLE).status_code == 401
+    assert len(taken) == 1
+
+
+def test_no_key_is_looked_at_for_who_was_shut_out(ann: Caller, robot: Caller) -> None:
+    """A key that was claimed and given back would have been refused to others meanwhile."""
+    shut_out(ann, "revoked")
+    with borrowed() as taken:
+        answer = robot.post(PATH, json=SINGLE, headers={"Idempotency-Key": str(uuid4())})
+    assert (answer.status_code, len(taken)) == (401, 1)
+
+
+def test_only_so_many_are_remembered(
+    web: Web, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "MOST_REMEMBERED", 2)
+    for _ in range(5):
+        assert web.caller(make_person(acme)).post(PATH, json=SINGLE).status_code == 202
+        assert len(callers._remembered) <= 2
 
 
 def test_a_scope_that_was_taken_away_is_gone_at_once(
