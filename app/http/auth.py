@@ -120,7 +120,7 @@ def confirm_caller() -> None:
         return
     callers.note_confirmed()
     g.remembered_caller = None
-    g.pop("account")
+    g.pop("account", None)
     account = require_account()
     _check_scope()
     if account.tenant_id != remembered.account.tenant_id:
@@ -154,7 +154,7 @@ def current_account() -> Account | None:
     if "account" not in g:
         header = request.headers.get("Authorization")
         if (caller := callers.of_request()) is not None:
-            g.unconfirmed_caller = caller
+            callers.note_unconfirmed(caller)
             g.account = let_in(caller)
         elif header is not None:
             g.account = account_of_header(header)

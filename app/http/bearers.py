@@ -30,6 +30,7 @@ def account_of_header(header: str) -> Account:
             "The access token is no longer valid; get a new one from POST /api/auth/login."
         )
     callers.remember(token, caller)
+    callers.note_looked_up(caller)
     return let_in(caller)
 
 

@@ -79,6 +79,22 @@ def unconfirmed() -> Caller | None:
     return found
 
 
+def note_unconfirmed(caller: Caller) -> None:
+    """Say that the request is dealt with as this remembered caller's: whatever it is told, they are looked up before."""
+    g.unconfirmed_caller = caller
+
+
+def note_looked_up(caller: Caller) -> None:
+    """Say whom the request's token names by a look just now; while the request waits for others that may change as well."""
+    g.looked_up_caller = caller
+
+
+def named() -> Caller | None:
+    """Return whom the request's token names, remembered or looked up; None where it has a session instead."""
+    found: Caller | None = unconfirmed() or g.get("looked_up_caller")
+    return found
+
+
 def note_confirmed() -> None:
     """Say that the request's caller is who they were remembered as."""
     g.unconfirmed_caller = None

@@ -75,10 +75,12 @@ def make_job(
 def _submit_known(tenant_id: UUID, job: NewJob, also: Also | None) -> JobView | None:
     """Make a job of what is remembered of client and caller; None: that is out of date, and nothing was made."""
     if also is None:
-        caller = callers.unconfirmed()
+        caller = callers.named()
         made = together.submit(tenant_id, replace(job, caller=_as_remembered(caller)))
         if made is not None:
             callers.note_confirmed()
+        elif caller is not None:
+            callers.note_unconfirmed(caller)
         return made
     confirm_caller()
     with tenant_scope(tenant_id) as connection:

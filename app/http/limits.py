@@ -53,13 +53,14 @@ def caller() -> str:
 
     The person is not looked up here; the signature is proof enough to count.
     """
-    header = request.headers.get("Authorization", "")
-    if header.startswith(f"Bearer {PREFIX}"):
+    # Read as it is where it lets in: one token counts once, however it is sent.
+    token = callers.token_of(request.headers.get("Authorization", ""))
+    if token.startswith(PREFIX):
         # Whether it is good the database says later; one that is not counts for its address as well (`check_bad_token`).
-        return f"token:{hashlib.sha256(header[7:].encode()).hexdigest()[:32]}"
-    if header.startswith("Bearer "):
+        return f"token:{hashlib.sha256(token.encode()).hexdigest()[:32]}"
+    if token:
         try:
-            return f"user:{read_token(header[7:]).user_id}"
+            return f"user:{read_token(token).user_id}"
         except Unauthenticated:
             return f"address:{address()}"
     named = str(session.get("_user_id", "")).partition(":")[0]
@@ -116,7 +117,11 @@ def count_tenant(tenant_id: UUID | None) -> None:
 
     Raises `TooManyRequests` with the seconds to wait.
     """
-    if tenant_id is None or not limiter.enabled or g.get("counted_tenant") == tenant_id:
+    if g.get("counted_tenant") == tenant_id:
+        return
+    # Of whom the caller was another client's until just now: that one's is not theirs to be told.
+    g.pop("rate_limit", None)
+    if tenant_id is None or not limiter.enabled:
         return
     limit = _parse(get_settings().tenant_limit)[0]
     try:
@@ -134,9 +139,14 @@ def _count_remembered() -> None:
     The same counters as otherwise, in the same order: what the person may not make any more does not count for the client. While
     Redis is away Flask-Limiter does it, which counts in memory. Raises `TooManyRequests`.
     """
-    caller_known = callers.of_request()
-    tenant_id = caller_known.account.tenant_id if caller_known else None
-    if tenant_id is None or not limiter.enabled or limiter.limiter.storage is not limiter.storage:
+    known = callers.of_request()
+    tenant_id = known.account.tenant_id if known else None
+    if (
+        known is None
+        or tenant_id is None
+        or not limiter.enabled
+        or limiter.limiter.storage is not limiter.storage
+    ):
         return
     own, shared = _parse(get_settings().api_limit), _parse(get_settings().tenant_limit)[0]
     names = (KEY_PREFIX, caller(), str(request.endpoint))
@@ -153,6 +163,7 @@ def _count_remembered() -> None:
         if count > limit.amount:
             raise TooManyRequests(f"The limit is {limit}.", retry_after=seconds)
     g.counted_tenant = tenant_id
+    callers.note_unconfirmed(known)
     _check_tenant(shared, *counts[-1])
 
 

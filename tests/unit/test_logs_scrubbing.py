@@ -20,6 +20,9 @@ SECRET = "s3cr3t-value"
         f"GET https://happy.mailtester.ninja/ninja?email=a@b.c&key={SECRET}",
         f"https://x/?api_key={SECRET}&y=1",
         f"Authorization: Bearer {SECRET}",
+        f"sent bEaReR {SECRET}",
+        f"sent BASIC {SECRET}",
+        f"got eyJ{SECRET}.eyJ{SECRET}.{SECRET} from a login",
         f"token={SECRET}",
     ],
 )
