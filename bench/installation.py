@@ -162,6 +162,8 @@ def _environment(
         "HUNTER_BASE_URL": sandbox_url,
         "CLEARBIT_BASE_URL": sandbox_url,
         "HEALTH_CHECK_PORT": "0",
+        # As in the image: a tenth of a small request's time in the web is its line in the log for people.
+        "LOG_FORMAT": "json",
         # Invented domains: no resolver knows them.
         "CHECK_MX": "false",
     }
