@@ -1,15 +1,19 @@
 """A job is made only for the caller whom its version names, as far as that goes: of this client, with this token, while it lasts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from app.accounts.api_tokens import create_token, hash_of
-from app.db.scope import tenant_scope
+from app.accounts.callers import Caller, find_program
+from app.db.engine import owner_engine
+from app.db.scope import statement_scope, tenant_scope
 from app.jobs.new_job import AskedBy, submit_many
 from tests.factories import Person, Tenant, make_person, make_tenant, owner_sql
-from tests.integration.test_jobs_together import jobs_of, lead
+from tests.integration.test_jobs_together import PATIENCE_SECONDS, jobs_of, lead, wait_until
 
 pytestmark = pytest.mark.usefixtures("module_environment")
 
@@ -106,3 +110,37 @@ def test_a_version_without_a_person_is_nobodys(acme: Tenant) -> None:
     client = str(owner_sql("SELECT xmin FROM tenants WHERE id = :t", {"t": acme.id}))
     assert not is_made(acme, None, AskedBy(client))
     assert not is_made(acme, uuid4(), AskedBy(client))
+
+
+SLOW = """
+    CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE UPDATE OF last_used_at ON api_tokens FOR EACH ROW EXECUTE FUNCTION wait_here()
+"""
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
+
+
+def test_who_is_moved_between_two_looks_of_one_question_is_not_found(
+    acme: Tenant, ann: Person
+) -> None:
+    """Else they would be remembered with the version of what they are now, and with the client that they have left."""
+    token = token_of(ann)[1]
+
+    def look_up() -> Caller | None:
+        with statement_scope() as connection:
+            return find_program(connection, token)
+
+    owner_sql(SLOW)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with owner_engine().begin() as keeper:
+                keeper.execute(text("SELECT pg_advisory_xact_lock(7)"))
+                found = pool.submit(look_up)
+                wait_until(lambda: owner_sql(WAITING) == 1)
+                owner_sql(
+                    "UPDATE users SET tenant_id = :t WHERE id = :u",
+                    {"t": make_tenant().id, "u": ann.id},
+                )
+            assert found.result(PATIENCE_SECONDS) is None
+    finally:
+        owner_sql("DROP TRIGGER slow ON api_tokens; DROP FUNCTION wait_here()")
